@@ -1,0 +1,109 @@
+// One function from a recipient to what happens to it (DESIGN): serve asks it at RCPT time, relay for spool/drop, mda
+// for spool/local.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "directory/directory.h"
+
+namespace mail::route {
+
+/// A mailbox of this system. `user` is what Directory::find_user() finds.
+struct LocalMailbox {
+  std::string user;
+  std::string detail;  ///< What stood behind the recipient delimiter: "lists" of ann+lists; empty: none.
+  bool operator==(const LocalMailbox&) const = default;
+};
+struct Remote {
+  std::string domain;  ///< Lower-case A-labels, or an address literal "[192.0.2.1]", "[IPv6:2001:db8::1]".
+  bool operator==(const Remote&) const = default;
+};
+struct Pipe {
+  std::vector<std::string> argv;
+  bool operator==(const Pipe&) const = default;
+};
+struct File {
+  std::string path;  ///< mbox, or a Maildir where it ends with '/'.
+  bool operator==(const File&) const = default;
+};
+struct Discard {
+  bool operator==(const Discard&) const = default;
+};
+using Destination = std::variant<LocalMailbox, Remote, Pipe, File, Discard>;
+
+/// One recipient of the message as it goes on: write `forward_path` into the envelope.
+/// For Pipe, File and Discard that is the alias's own address: mda asks route_spooled() for it, which gives its
+/// programs and files only. So no command ever stands in an envelope.
+struct Target {
+  std::string forward_path;  ///< local-part@domain, normalised (domain in lower-case A-labels, no source route).
+  Destination destination;
+  bool operator==(const Target&) const = default;
+};
+struct Refusal {
+  int code = 550;
+  std::string enhanced;  ///< "5.1.1" no such user here, "5.1.2" bad domain, "5.1.3" bad syntax, "5.1.6" moved, "5.4.6"
+                         ///< alias loop, "5.7.1" not relayed.
+  std::string text;      ///< Without the enhanced code.
+};
+/// What happens to one recipient. Without a refusal there is at least one target; an alias may give many, each once.
+struct Route {
+  std::optional<Refusal> refusal;
+  std::vector<Target> targets;
+  std::string owner;      ///< `owner-NAME` of an alias, when there is one: the reverse-path of what goes out to its
+                          ///< targets; empty: keep the sender's.
+  bool expanded = false;  ///< An alias or catch-all took part; ORCPT should be kept (RFC 3461 section 5.2.7.3).
+  bool all_local() const;
+};
+
+struct Options {
+  std::string delimiter = "+";         ///< Recipient delimiter(s): any of these octets; empty: none.
+  std::string host_name;               ///< Our own name: local like the domains.
+  std::vector<std::string> addresses;  ///< Our own addresses: user@[address] is local.
+  std::string postmaster =
+      "postmaster";  ///< Where mail for postmaster goes when there is neither such a user nor alias (RFC 5321 4.5.1).
+  int most_depth = 20;                     ///< Aliases that lead to aliases.
+  std::size_t most_targets = 5000;         ///< Of one recipient.
+  std::uint64_t include_octets = 1 << 20;  ///< Largest :include: file.
+};
+
+class Router {
+ public:
+  Router(const directory::Directory& directory, Options options);
+
+  /// Where mail for `recipient` goes. Thread-safe, no network; users and aliases are in memory.
+  /// @param recipient  a forward-path as it came, without angle brackets: "ann+x@Example.ORG.", "postmaster",
+  /// "@a,@b:c@d", "a%b@us", "b!a".
+  /// @return temporary where a source of users cannot be asked (451 4.3.0). Whether a Remote may be relayed for this
+  /// client is the caller's to say:
+  ///         the router has already refused (5.7.1) what asks us to relay by a percent hack, a bang path or a source
+  ///         route.
+  Result<Route> route(std::string_view recipient) const;
+  /// For mda: as route(), but an alias gives its own Pipe, File and Discard targets only: its addresses were expanded
+  /// when the message was accepted.
+  Result<Route> route_spooled(std::string_view forward_path) const;
+  /// True for the local domains, the host's name and address literals of ourselves. Any spelling.
+  bool is_local_domain(std::string_view domain) const;
+  const directory::Directory& users() const { return directory_; }
+
+ private:
+  struct Expansion;
+  Status expand(Expansion& expansion, const std::string& local_part, const std::string& domain, int depth) const;
+  Status expand_target(Expansion& expansion, const directory::AliasTarget& target, const std::string& address,
+                       int depth) const;
+  Result<std::optional<LocalMailbox>> mailbox_of(std::string_view local_part, std::string_view domain) const;
+
+  const directory::Directory& directory_;
+  Options options_;
+};
+
+/// A domain as it is compared and looked up: lower-case A-labels (IDNA 2008 by libidn2), no trailing dot; address
+/// literals in canonical spelling.
+/// @return syntax for what is neither.
+Result<std::string> normalised_domain(std::string_view domain);
+
+}  // namespace mail::route

@@ -1,0 +1,205 @@
+// The server side of RFC 5321 and of LMTP (RFC 2033): octets in, events out. No sockets, files, clock or threads.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "smtp/data_decoder.h"
+#include "smtp/extensions.h"
+#include "smtp/parameters.h"
+#include "smtp/path.h"
+#include "smtp/reply.h"
+
+namespace mail::smtp {
+
+/// Octets for the peer: one whole reply. `code` is for the log.
+struct SendReply {
+  int code;
+  std::string_view wire;
+};
+/// HELO, EHLO or LHLO. To be answered; a positive answer's text is replaced by the announcement. Drops a transaction
+/// (RFC 5321 section 4.1.4).
+struct CheckHello {
+  std::string_view verb;    ///< "HELO", "EHLO", "LHLO"
+  std::string_view domain;  ///< As given: anything. Empty only where the lenient switch let it pass.
+};
+/// MAIL. To be answered. The caller may move from `arguments`.
+struct CheckSender {
+  MailArguments& arguments;
+};
+/// RCPT. To be answered. The caller may move from `arguments`.
+struct CheckRecipient {
+  RcptArguments& arguments;
+};
+/// DATA or the first BDAT with at least one recipient. To be answered; accept() sends 354 for DATA. A refusal leaves
+/// the transaction as it is for DATA; for BDAT the chunk is swallowed.
+struct BeginMessage {
+  bool chunking;
+};
+/// A piece of the message: dots unstuffed, lines end with CRLF (but in a BINARYMIME body).
+struct BodyOctets {
+  std::string_view octets;
+};
+/// The message will not come whole: connection state, limit or malformed; the caller forgets what it has of it. The
+/// session replies by itself.
+struct AbandonMessage {
+  std::string_view why;
+};
+/// The message is whole. To be answered: answer() with one reply, or answer_each() with one per accepted recipient
+/// (LMTP).
+struct EndOfMessage {
+  std::uint64_t octets;
+};
+/// The reply 220 was sent before this: switch to TLS, then call tls_started(). Nothing more comes before that.
+struct BeginTls {};
+/// AUTH. To be answered with auth_challenge(), auth_succeeded() or auth_failed().
+struct AuthBegin {
+  std::string_view mechanism;                ///< Upper case, one of those announced.
+  std::optional<std::string_view> response;  ///< The initial response, decoded.
+};
+struct AuthResponse {
+  std::string_view response;  ///< Decoded.
+};
+/// The client sent `*`, or what is not base64; the session has replied 501.
+struct AuthCancelled {};
+/// VRFY, EXPN where the settings let them be asked. To be answered; lines of a list are separated by LF.
+struct Verify {
+  std::string_view argument;
+};
+struct Expand {
+  std::string_view argument;
+};
+/// ETRN (RFC 1985). To be answered.
+struct FlushQueue {
+  std::string_view argument;
+};
+/// RSET, a new HELO, or the end of a transaction: the caller forgets sender and recipients.
+struct ResetTransaction {};
+/// All replies were given: close when they are written.
+struct Close {
+  std::string_view why;  ///< "quit", "mistakes", "refused", "shutdown"
+};
+
+using Event = std::variant<SendReply, CheckHello, CheckSender, CheckRecipient, BeginMessage, BodyOctets, AbandonMessage,
+                           EndOfMessage, BeginTls, AuthBegin, AuthResponse, AuthCancelled, Verify, Expand, FlushQueue,
+                           ResetTransaction, Close>;
+
+class ServerSession {
+ public:
+  /// `settings` outlives the session. `tls`: the connection began with TLS (port 465).
+  explicit ServerSession(const ServerSettings& settings, bool tls = false);
+  ServerSession(ServerSession&&) = default;
+
+  /// The greeting: 220, or the given refusal (554, then only QUIT is understood; 421 closes). Nothing is read before
+  /// it.
+  void greet(std::optional<Reply> refusal = std::nullopt);
+  /// Appends octets from the peer. How the stream is split never changes the events. The octets stay the caller's until
+  /// next() has returned nothing.
+  void receive(std::string_view octets);
+  /// The next event, or nothing while it needs more octets or an answer. Views inside an event are valid until the next
+  /// call on this object.
+  std::optional<Event> next();
+
+  /// Gives the reply for the last event that is to be answered; pipelined commands wait for it.
+  void answer(Reply reply);
+  /// Answers with the usual positive reply of the command.
+  void accept();
+  /// One reply per accepted recipient, in their order, after EndOfMessage (LMTP).
+  void answer_each(std::vector<Reply> replies);
+
+  /// Forgets all that came in clear text, unread octets included: an attacker may have put them there (RFC 3207
+  /// section 4.2).
+  void tls_started();
+  void auth_challenge(std::string_view octets);
+  void auth_succeeded();
+  void auth_failed(Reply reply);
+
+  /// Ends the session with 421 as soon as no answer is pending (SIGTERM, time limits). `text` begins with an enhanced
+  /// code.
+  void shut_down(std::string_view text);
+
+  /// True while an answer (or tls_started) is awaited: the caller need not read on.
+  bool waiting() const { return pending_ != Pending::none; }
+  bool in_message() const { return state_ == State::data || state_ == State::chunk; }
+  bool in_transaction() const { return have_sender_; }
+  bool tls() const { return facts_.tls; }
+  bool authenticated() const { return facts_.authenticated; }
+  bool esmtp() const { return facts_.esmtp; }
+  std::uint32_t accepted_recipients() const { return accepted_recipients_; }
+  std::uint32_t mistakes() const { return mistakes_; }
+  /// Octets held that no event has used yet.
+  std::size_t held_octets() const { return held_.size(); }
+
+ private:
+  friend struct ServerCommands;
+  enum class State : std::uint8_t { greeting, command, data, chunk, auth, refused, closing, closed };
+  enum class Pending : std::uint8_t {
+    none,
+    hello,
+    sender,
+    recipient,
+    begin_data,
+    begin_chunk,
+    end_of_message,
+    tls,
+    auth,
+    verify
+  };
+  enum class Later : std::uint8_t { nothing, close, begin_tls, reset, begin_body };
+
+  std::string_view input() const;
+  void consume(std::size_t octets);
+  std::optional<Event> step();
+  std::optional<Event> take_command();
+  std::optional<Event> take_auth_line();
+  std::optional<Event> take_data();
+  std::optional<Event> take_chunk();
+  std::optional<Event> run_command(std::string_view line);
+  std::optional<Event> finish_body();
+  std::optional<Event> reply_event(const Reply& reply);
+  std::optional<Event> abandon(std::string_view why, Reply verdict);
+  std::optional<std::string_view> take_line(std::size_t most, bool& too_long);
+  void queue_reply(const Reply& reply);
+  void count_mistake(const Reply& reply);
+  void end_transaction();
+  void reply_to_message(const Reply& reply);
+
+  const ServerSettings* settings_;
+  SessionFacts facts_;
+  State state_ = State::greeting;
+  Pending pending_ = Pending::none;
+  Later later_ = Later::nothing;
+  bool have_sender_ = false;
+  bool skipping_line_ = false;  // a line over the limit: dropped up to its end
+  bool reset_due_ = false;      // ResetTransaction is the next event
+  bool abandon_due_ = false;
+  bool message_begun_ = false;  // BeginMessage was accepted; the caller holds a message
+  bool chunking_ = false;       // the message comes by BDAT
+  bool last_chunk_ = false;
+  bool swallow_chunk_ = false;  // the chunk is read and dropped
+  bool extended_hello_ = false;
+  bool greeted_ = false;  // HELO or EHLO was answered
+  std::uint32_t accepted_recipients_ = 0;
+  std::uint32_t transactions_ = 0;
+  std::uint32_t mistakes_ = 0;
+  std::uint64_t chunk_left_ = 0;
+  std::uint64_t message_octets_ = 0;
+  Reply verdict_;  // the session's own refusal of the message being read; code 0: none
+  DataDecoder decoder_;
+  std::string_view view_;  // unread octets of the last receive(); used where held_ is empty
+  std::string held_;       // unread octets kept between calls
+  std::size_t held_used_ = 0;
+  std::string line_;     // the command being handled: views in events point here
+  std::string replies_;  // wire text of the reply being sent
+  std::string queued_;   // replies to send before anything else
+  int queued_code_ = 0;
+  std::string_view why_closed_;
+  std::string_view abandon_why_;
+  MailArguments mail_;
+  RcptArguments rcpt_;
+};
+
+}  // namespace mail::smtp

@@ -1,0 +1,131 @@
+// One user's mailboxes: list, create, delete, rename, subscribe, special use, quota, metadata, rights. Names are UTF-8
+// with the store's separator.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/quota.h"
+#include "store/store.h"
+#include "store/types.h"
+
+namespace mail::store {
+
+class Mailbox;
+class View;
+
+struct MailboxEntry {
+  std::string name;    ///< UTF-8. "INBOX" for the inbox.
+  bool exists = true;  ///< false: only a parent of others (\NonExistent, \Noselect).
+  bool has_children = false;
+  bool subscribed = false;  ///< A subscribed name that does not exist has exists == false.
+  std::string special_use;  ///< "\\Sent" … (RFC 6154), or empty.
+  bool marked = false;      ///< There are files in `new`.
+};
+
+struct MailboxStatus {
+  std::uint32_t messages = 0, unseen = 0, recent = 0, deleted = 0;
+  Uid uid_next{1};
+  UidValidity uid_validity{};
+  ModSeq highest_modseq{1};
+  std::uint64_t octets = 0;  ///< STATUS=SIZE (RFC 8438): sum of RFC822.SIZE.
+  std::uint64_t deleted_octets = 0;
+  std::string mailbox_id;  ///< OBJECTID (RFC 8474).
+};
+
+/// One message for append(). The body's line ends may be CRLF (protocols) or LF.
+struct NewMessage {
+  std::string_view octets;                      ///< Content; or, where `staged` is set, unused.
+  std::shared_ptr<class StagedMessage> staged;  ///< Written piece by piece before (large APPEND literals, CATENATE).
+  Flags flags = Flags::none;
+  std::vector<std::string> keywords;
+  std::optional<std::int64_t> internal_date;  ///< Default: now.
+  std::string id;  ///< Idempotency: a second append with the same id into the same mailbox finds the first and does
+                   ///< nothing. Empty: none.
+};
+
+/// A message body being written to `tmp` before it is appended: memory is bounded, however large the literal. Removed
+/// again unless appended.
+class StagedMessage {
+ public:
+  virtual ~StagedMessage() = default;
+  virtual Status write(std::string_view octets) = 0;  ///< [disk, unflushed] CRLF or LF; stored with LF.
+  virtual std::uint64_t octets() const = 0;           ///< So far, with CRLF line ends.
+};
+
+/// UIDs given by APPEND, COPY, MOVE (RFC 4315): source.ranges()[i] pairs with destination in order.
+struct CopyOutcome {
+  UidValidity uid_validity{};
+  UidSet source;       ///< Empty for APPEND.
+  UidSet destination;  ///< In the order of the source.
+};
+
+/// RFC 4314 rights as their letters.
+using Rights = std::string;
+
+class Account {
+ public:
+  virtual ~Account() = default;
+  virtual const AccountLocation& location() const = 0;
+  virtual Store& store() = 0;
+
+  // Names. not_found: no such mailbox. refused: the name cannot be (.., NUL, control characters, over-long, empty
+  // parts); exists already; INBOX.
+  /// [disk] All mailboxes, sorted, INBOX first, with missing parents as non-existent entries.
+  virtual Result<std::vector<MailboxEntry>> list() = 0;
+  virtual Result<MailboxEntry> find(std::string_view name) = 0;  ///< [disk] not_found where it does not exist.
+  virtual Status create(std::string_view name, std::string_view special_use = {}) = 0;  ///< [disk]
+  virtual Status remove(std::string_view name) = 0;  ///< [disk] Children stay (RFC 9051 6.3.5). INBOX is refused.
+  virtual Status rename(std::string_view from,
+                        std::string_view to) = 0;  ///< [disk] With children; INBOX's messages move (6.3.6).
+  virtual Status subscribe(std::string_view name, bool subscribed) = 0;  ///< [disk] The name need not exist.
+  virtual Status set_special_use(std::string_view name, std::string_view special_use) = 0;  ///< [disk]
+
+  // Mailboxes.
+  /// [disk] Loads or refreshes; [memory] where open_ready() would succeed. `read_only` is EXAMINE: nothing is claimed
+  /// as recent.
+  virtual Result<std::shared_ptr<View>> select(std::string_view name, bool read_only) = 0;
+  /// [memory, a few fstat] As select where the mailbox is in memory and nothing changed on disk; else nullptr: use
+  /// select() on a worker.
+  virtual std::shared_ptr<View> select_ready(std::string_view name, bool read_only) = 0;
+  virtual Result<MailboxStatus> status(std::string_view name) = 0;               ///< [disk]
+  virtual std::optional<MailboxStatus> status_ready(std::string_view name) = 0;  ///< [memory, a few fstat]
+
+  /// [disk] Appends all or nothing (MULTIAPPEND, RFC 3502), durable when it returns. not_found: TRYCREATE.
+  /// refused with errno EDQUOT: over quota. permanent: larger than append_octets (TOOBIG).
+  virtual Result<CopyOutcome> append(std::string_view mailbox, std::span<const NewMessage> messages) = 0;
+  virtual Result<std::shared_ptr<StagedMessage>> stage(std::string_view mailbox) = 0;  ///< [disk]
+
+  // Quota.
+  virtual Result<QuotaUsage> quota_usage() = 0;  ///< [disk]
+  virtual QuotaLimits quota_limits() const = 0;
+  virtual Status set_quota_limits(QuotaLimits limits) = 0;  ///< [disk] SETQUOTA: written to maildirsize.
+
+  // METADATA (RFC 5464). `mailbox` empty: the server's entries of this account. Entry names start with "/private/" or
+  // "/shared/", lower case.
+  virtual Result<std::map<std::string, std::string>> metadata(std::string_view mailbox) = 0;  ///< [disk]
+  virtual Status set_metadata(std::string_view mailbox, std::string_view entry,
+                              std::optional<std::string> value) = 0;  ///< [disk]
+
+  // ACL (RFC 4314), in `dovecot-acl` of the mailbox. Identifiers: "user=ann", "anyone", "owner", with "-" in front for
+  // negative rights.
+  virtual Result<std::map<std::string, Rights>> acl(std::string_view mailbox) = 0;  ///< [disk]
+  virtual Status set_acl(std::string_view mailbox, std::string_view identifier,
+                         std::optional<Rights> rights) = 0;  ///< [disk]
+
+  /// Tells that something about the account's mailboxes changed (names, subscriptions, any mailbox's content): for
+  /// NOTIFY. Hint only; called on a thread of the store; destroying the token ends it (and waits for a running call).
+  /// The argument is the mailbox's name.
+  virtual std::shared_ptr<void> on_change(std::function<void(const std::string& mailbox)> changed) = 0;
+};
+
+/// RFC 6154 and 8457 uses; default names that carry a use without a setting ("Sent" is \Sent …), as most servers do.
+bool is_special_use(std::string_view attribute);
+
+}  // namespace mail::store

@@ -1,0 +1,145 @@
+#include "store/message_file.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/disk.h"
+
+namespace mail::store {
+
+namespace {
+
+/// Below this a read is cheaper than a mapping (page tables, faults).
+constexpr std::size_t kReadOctets = 256 * 1024;
+
+/// LFs in `text` that have no CR before them.
+std::uint64_t bare_lfs(std::string_view text, char last) {
+  std::uint64_t count = 0;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    const auto* lf = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
+    if (lf == nullptr) break;
+    if ((lf == text.data() ? last : lf[-1]) != '\r') ++count;
+    at = lf + 1;
+  }
+  return count;
+}
+
+}  // namespace
+
+MessageFile::MessageFile(std::string octets) : owned_(std::move(octets)), raw_(owned_) {}
+
+MessageFile::~MessageFile() {
+  if (map_ != nullptr) ::munmap(map_, map_octets_);
+}
+
+Result<std::shared_ptr<MessageFile>> MessageFile::open(UniqueFd fd) {
+  struct stat found {};
+  if (::fstat(fd.get(), &found) != 0) return fail_errno("reading a message");
+  if (!S_ISREG(found.st_mode)) return fail(Error::Kind::refused, "a message that is not a regular file");
+  std::shared_ptr<MessageFile> file(new MessageFile());
+  const auto octets = static_cast<std::size_t>(found.st_size);
+  if (octets < kReadOctets) {
+    file->owned_.resize(octets);
+    std::size_t got = 0;
+    while (got < octets) {
+      const auto n = ::pread(fd.get(), file->owned_.data() + got, octets - got, static_cast<off_t>(got));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail_errno("reading a message");
+      if (n == 0) break;
+      got += static_cast<std::size_t>(n);
+    }
+    file->owned_.resize(got);
+    file->raw_ = file->owned_;
+    return file;
+  }
+  void* map = ::mmap(nullptr, octets, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (map == MAP_FAILED) return fail_errno("mapping a message");
+  file->map_ = map;
+  file->map_octets_ = octets;
+  file->raw_ = {static_cast<const char*>(map), octets};
+  return file;
+}
+
+std::uint64_t MessageFile::wire_octets() const {
+  if (wire_octets_ == UINT64_MAX) wire_octets_ = raw_.size() + bare_lfs(raw_, 0);
+  return wire_octets_;
+}
+
+std::string MessageFile::wire() const {
+  std::string out;
+  out.reserve(static_cast<std::size_t>(wire_octets()));
+  append_crlf(out, raw_);
+  return out;
+}
+
+void MessageFile::append_wire(std::string& to, std::uint64_t offset, std::uint64_t octets) const {
+  if (offset < wire_at_) wire_at_ = 0, raw_at_ = 0;
+  // Skips to `offset`: half a CRLF may be skipped, so the walk is by octets of the CRLF form.
+  const auto walk = [&](std::uint64_t wanted, std::string* out) {
+    while (wanted > 0 && raw_at_ < raw_.size()) {
+      const std::size_t piece = static_cast<std::size_t>(std::min<std::uint64_t>(wanted, raw_.size() - raw_at_));
+      const auto text = raw_.substr(raw_at_, piece);
+      const auto lf = text.find('\n');
+      const std::size_t plain = lf == std::string_view::npos ? piece : lf;
+      if (out != nullptr) out->append(text.substr(0, plain));
+      raw_at_ += plain, wire_at_ += plain, wanted -= plain;
+      if (lf == std::string_view::npos || wanted == 0) continue;
+      const bool bare = raw_at_ == 0 || raw_[raw_at_ - 1] != '\r';
+      if (bare && !half_line_end_) {
+        if (out != nullptr) *out += '\r';
+        ++wire_at_, --wanted;
+        half_line_end_ = true;
+        if (wanted == 0) break;
+      }
+      if (out != nullptr) *out += '\n';
+      half_line_end_ = false;
+      ++raw_at_, ++wire_at_, --wanted;
+    }
+  };
+  if (wire_at_ == 0) half_line_end_ = false;
+  walk(offset - wire_at_, nullptr);
+  walk(octets, &to);
+}
+
+void append_crlf(std::string& to, std::string_view text, char last) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    const auto* lf = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
+    if (lf == nullptr) break;
+    to.append(at, static_cast<std::size_t>(lf - at));
+    if ((lf == text.data() ? last : lf[-1]) != '\r') to += '\r';
+    to += '\n';
+    at = lf + 1;
+  }
+  to.append(at, static_cast<std::size_t>(end - at));
+}
+
+void append_lf(std::string& to, std::string_view text, bool& pending_cr) {
+  if (pending_cr && !text.empty()) {
+    if (text.front() != '\n') to += '\r';
+    pending_cr = false;
+  }
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    const auto* cr = static_cast<const char*>(std::memchr(at, '\r', static_cast<std::size_t>(end - at)));
+    if (cr == nullptr) break;
+    to.append(at, static_cast<std::size_t>(cr - at));
+    if (cr + 1 == end) {
+      pending_cr = true;
+      return;
+    }
+    if (cr[1] != '\n') to += '\r';
+    at = cr + 1;
+  }
+  to.append(at, static_cast<std::size_t>(end - at));
+}
+
+}  // namespace mail::store

@@ -1,0 +1,218 @@
+#include "config/load.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "base/strings.h"
+#include "config/schema.h"
+
+namespace mail::config {
+namespace {
+
+using Problems = std::vector<Problem>;
+
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+/// "; did you mean smtp.listen?" or nothing where no known name is near.
+std::string did_you_mean(std::string_view name) {
+  std::string_view best;
+  std::size_t least = std::max<std::size_t>(name.size() / 3, 2) + 1;
+  for (const auto& row : schema()) {
+    std::size_t far = distance(name, row.name);
+    // The right key in the wrong section is a likely mistake too.
+    const auto key = split_once(name, '.').second;
+    if (!key.empty() && key == split_once(row.name, '.').second) far = std::min<std::size_t>(far, 2);
+    if (far < least) least = far, best = row.name;
+  }
+  return best.empty() ? "" : concat({"; did you mean ", best, "?"});
+}
+
+std::string unknown_section(std::string_view name) {
+  std::string_view best;
+  std::size_t least = 3;
+  for (const auto& row : schema()) {
+    const auto section = row.name.substr(0, row.name.find('.'));
+    if (const auto far = distance(name, section); far < least) least = far, best = section;
+  }
+  return concat({"unknown section [", printable(name), "]", best.empty() ? "" : "; did you mean [", best,
+                 best.empty() ? "" : "]?"});
+}
+
+bool is_section(std::string_view name) {
+  const auto start = concat({name, "."});
+  return std::ranges::any_of(schema(), [&](const Row& row) { return row.name.starts_with(start); });
+}
+
+void set(Settings& settings, const Row& row, const Node& node, Problems& problems) {
+  auto complaint = row.assign(settings, node);
+  const auto* text = std::get_if<std::string>(&node.value);
+  if (!complaint && !row.choices.empty() && text != nullptr &&
+      std::ranges::find(row.choices, *text) == row.choices.end()) {
+    std::string all;
+    for (const auto& choice : row.choices) all += concat({all.empty() ? "" : ", ", "\"", choice, "\""});
+    complaint = concat({"must be one of ", all, ", not ", what_it_is(node)});
+  }
+  if (complaint) problems.push_back({node.file, node.line, concat({row.name, " ", *complaint})});
+}
+
+void apply(Settings& settings, const Node::Section& section, const std::string& prefix, Problems& problems) {
+  for (const auto& [key, node] : section) {
+    const auto name = prefix.empty() ? key : concat({prefix, ".", key});
+    const auto row = std::ranges::find(schema(), name, &Row::name);
+    const auto* inner = std::get_if<Node::Section>(&node.value);
+    if (row != schema().end())
+      set(settings, *row, node, problems);
+    else if (inner != nullptr && is_section(name))
+      apply(settings, *inner, name, problems);
+    else if (is_section(name))
+      problems.push_back({node.file, node.line, concat({"[", name, "] is a section, not a key"})});
+    else if (inner != nullptr && prefix.empty())
+      problems.push_back({node.file, node.line, unknown_section(name)});
+    else
+      problems.push_back({node.file, node.line, concat({"unknown key ", printable(name), did_you_mean(name)})});
+  }
+}
+
+void apply_text(Settings& settings, std::string_view text, const std::string& name, Problems& problems) {
+  const auto document = parse_toml(text, name);
+  if (!document)
+    problems.push_back(document.error());
+  else
+    apply(settings, std::get<Node::Section>(document->value), "", problems);
+}
+
+/// What one row cannot see.
+void check_together(const Settings& settings, const std::string& file, Problems& problems) {
+  const auto& target = settings.log.target;
+  if (target != "stderr" && target != "syslog" && target != "journal" && target != "none" &&
+      !(target.starts_with("file:/") && target.size() > 6))
+    problems.push_back(
+        {file, 0,
+         concat({"log.target must be stderr, syslog, journal, none or file:/PATH, not \"", printable(target), "\""})});
+  for (const auto& [domain, to] : settings.relay.routes)
+    if (!Endpoint::parse(to))
+      problems.push_back(
+          {file, 0,
+           concat({"relay.routes: ", printable(domain), " must be \"host:port\", not \"", printable(to), "\""})});
+}
+
+tl::expected<Settings, Problems> finish(Settings settings, const std::string& file, Problems problems) {
+  check_together(settings, file, problems);
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  return settings;
+}
+
+}  // namespace
+
+std::string to_string(const Problem& problem) {
+  if (problem.line == 0) return concat({problem.file, ": ", problem.message});
+  return concat({problem.file, ":", decimal(problem.line), ": ", problem.message});
+}
+
+tl::expected<Settings, Problems> load(const std::vector<std::string>& paths) {
+  Settings settings;
+  Problems problems;
+  for (const auto& path : paths) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof())) {
+      problems.push_back({path, 0, concat({"cannot be read: ", std::strerror(errno)})});
+      continue;
+    }
+    apply_text(settings, text.str(), path, problems);
+  }
+  return finish(std::move(settings), paths.empty() ? "relais.toml" : paths.back(), std::move(problems));
+}
+
+tl::expected<Settings, Problems> load_text(std::string_view toml, const std::string& name) {
+  Settings settings;
+  Problems problems;
+  apply_text(settings, toml, name, problems);
+  return finish(std::move(settings), name, std::move(problems));
+}
+
+std::optional<Settings> load_or_complain(std::string_view program, std::vector<std::string> paths) {
+  if (paths.empty() && access(std::string(kDefaultPath).c_str(), F_OK) == 0) paths.emplace_back(kDefaultPath);
+  auto settings = load(paths);
+  if (settings) return std::move(*settings);
+  for (const auto& problem : settings.error())
+    std::fprintf(stderr, "%s: %s\n", std::string(program).c_str(), to_string(problem).c_str());
+  return std::nullopt;
+}
+
+int check(const std::vector<std::string>& paths) {
+  const auto files = paths.empty() ? std::vector<std::string>{std::string(kDefaultPath)} : paths;
+  const auto settings = load(files);
+  if (settings) {
+    for (const auto& file : files) std::printf("%s: ok\n", file.c_str());
+    return 0;
+  }
+  for (const auto& problem : settings.error()) std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  return 78;  // EX_CONFIG
+}
+
+std::vector<KeyDescription> all_keys() {
+  const Settings defaults;
+  std::vector<KeyDescription> keys;
+  for (const auto& row : schema()) {
+    std::string kind(row.kind);
+    if (!row.choices.empty()) {
+      kind.clear();
+      for (const auto& choice : row.choices) kind += concat({kind.empty() ? "" : ", ", choice});
+    }
+    keys.push_back({std::string(row.name), kind, row.print(defaults), std::string(row.description)});
+  }
+  return keys;
+}
+
+std::string sample() {
+  std::string out = "# relais.toml: every key with its default. See relais.toml(5).\n";
+  std::string section;
+  for (const auto& key : all_keys()) {
+    const auto [in, name] = split_once(key.name, '.');
+    if (in != section) out += concat({"\n[", section = in, "]\n"});
+    if (key.kind == "tables") {
+      out += concat({"# ", key.description, "\n"});
+    } else if (key.kind == "table") {
+      out += concat({"# ", key.description, " Written in a section of its own, [", key.name, "].\n"});
+    } else {
+      out += concat({"# ", key.description, "\n#", name, " = ", key.default_value, "\n"});
+    }
+  }
+  return out;
+}
+
+std::string host_name(const Settings& settings) {
+  if (!settings.host.name.empty()) return settings.host.name;
+  char name[256] = "";
+  if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0') return "localhost";
+  return name;
+}
+
+Strings local_domains(const Settings& settings) {
+  Strings out;
+  for (const auto& domain : settings.host.domains) out.push_back(to_lower(domain));
+  if (out.empty()) out.push_back(to_lower(host_name(settings)));
+  return out;
+}
+
+}  // namespace mail::config

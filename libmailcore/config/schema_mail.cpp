@@ -1,0 +1,53 @@
+#include "config/schema.h"
+
+namespace mail::config {
+
+Rows mail_rows() {
+  return {
+      row<&Settings::spool, &Spool::directory>("spool.directory", "The spool, see spool(5)."),
+      row<&Settings::spool, &Spool::journal_segment>("spool.journal_segment", "Size of a segment of the journal."),
+      row<&Settings::spool, &Spool::journal_message>("spool.journal_message",
+                                                     "Larger messages are synced as files, without the journal."),
+      row<&Settings::spool, &Spool::free_octets>("spool.free_octets", "With less free space mail is refused with 452."),
+      row<&Settings::spool, &Spool::drop_messages_per_user>("spool.drop_messages_per_user",
+                                                            "Messages of one user waiting in drop."),
+      row<&Settings::spool, &Spool::drop_octets_per_user>("spool.drop_octets_per_user",
+                                                          "Octets of one user waiting in drop."),
+
+      row<&Settings::mail, &Mail::root>(
+          "mail.root",
+          "The Maildir of a user: %u is user@domain, %n the local part, %d the domain, %h the home directory."),
+      row<&Settings::mail, &Mail::index_root>("mail.index_root", "Where the indexes are; empty: beside the Maildirs."),
+      row<&Settings::mail, &Mail::quota>("mail.quota",
+                                         "Size of a user's mail who has no quota of his own; 0: no limit."),
+
+      row<&Settings::users, &Users::passwd_file>("users.passwd_file",
+                                                 "Users and password hashes, see users(5); empty: none."),
+      row<&Settings::users, &Users::aliases_file>("users.aliases_file", "Aliases, see aliases(5); empty: none."),
+      row<&Settings::users, &Users::system_users>("users.system_users", "Whether the system's accounts are users."),
+      row<&Settings::users, &Users::checkpassword>("users.checkpassword",
+                                                   "A checkpassword program and its arguments; empty: none."),
+      row<&Settings::users, &Users::recipient_delimiter>("users.recipient_delimiter",
+                                                         "What separates user and detail; empty: nothing."),
+      row<&Settings::users, &Users::cache>("users.cache", "How long a checked password is remembered; 0s: not."),
+      row<&Settings::users, &Users::negative_cache>("users.negative_cache", "How long an unknown user is remembered."),
+
+      row<&Settings::auth, &Auth::mechanisms>("auth.mechanisms", "SASL mechanisms offered, best first."),
+      row<&Settings::auth, &Auth::allow_plaintext>("auth.allow_plaintext",
+                                                   "Whether passwords may come in clear text without TLS."),
+      row<&Settings::auth, &Auth::failure_delay>("auth.failure_delay", "Wait before a failed log-in is answered."),
+      row<&Settings::auth, &Auth::lockout_failures>(
+          "auth.lockout_failures", "Failures of an address or account until it is locked out; 0: never."),
+      row<&Settings::auth, &Auth::lockout_window>("auth.lockout_window", "Time in which the failures count."),
+      row<&Settings::auth, &Auth::lockout>("auth.lockout", "How long the lock-out lasts."),
+
+      row<&Settings::mda, &Mda::spam_mailbox>("mda.spam_mailbox", "Mailbox for mail marked as spam; empty: INBOX."),
+      row<&Settings::mda, &Mda::mailbox_command>("mda.mailbox_command",
+                                                 "A program and its arguments that delivers instead; empty: none."),
+      row<&Settings::mda, &Mda::forward_files>("mda.forward_files",
+                                               "Whether .forward files in home directories are honoured."),
+      row<&Settings::mda, &Mda::batch>("mda.batch", "Messages that share one round of flushes."),
+  };
+}
+
+}  // namespace mail::config

@@ -1,0 +1,15 @@
+// What the configuration means for users, log-ins and mechanisms: the same for every program that has users.
+#pragma once
+#include "config/settings.h"
+#include "directory/directory.h"
+#include "directory/throttle.h"
+#include "sasl/server.h"
+
+namespace mail::directory {
+
+Options options_from(const config::Settings& settings);
+Throttle::Options throttle_from(const config::Auth& settings);
+/// @param plain_secrets  Directory::has_plain_secrets()
+sasl::ServerPolicy policy_from(const config::Settings& settings, bool plain_secrets);
+
+}  // namespace mail::directory

@@ -150,7 +150,6 @@ class Tree {
   std::vector<Part> parts_;
   std::vector<MessageFields> message_fields_;
   std::vector<Oddity> oddities_;
-  std::vector<std::string> owned_;  // boundaries that were quoted with backslashes
 };
 
 Tree parse(std::string_view text);

@@ -228,8 +228,9 @@ void ServerSession::answered() {
   forget_sent();
 }
 
-void ServerSession::tls_started() {
+void ServerSession::tls_started(std::optional<std::vector<std::string>> mechanisms) {
   answered();
+  if (mechanisms) options_.tls_mechanisms = std::move(*mechanisms);
   input_.clear();
   consumed_ = searched_ = 0;
   skipping_ = utf8_ = false;

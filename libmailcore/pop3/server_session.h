@@ -104,7 +104,8 @@ class ServerSession {
 
   /// The handshake that BeginTls asked for is done. Forgets all that came in clear text, unread octets included: an
   /// attacker may have put them there (RFC 2595 section 4).
-  void tls_started();
+  /// @param mechanisms  what replaces Options::tls_mechanisms now that the channel is known (SCRAM's -PLUS variants)
+  void tls_started(std::optional<std::vector<std::string>> mechanisms = {});
   /// The peer is logged in. `maildrop` must outlive the session.
   void accept(const Maildrop& maildrop);
   /// Answers CheckPassword, CheckApop, BeginSasl, SaslResponse or Retrieve.

@@ -93,8 +93,6 @@ using ClientEvent = std::variant<SendOctets, Ready, StartTls, TlsRefused, AuthCh
 class ClientSession {
  public:
   explicit ClientSession(ClientSettings settings);
-  ~ClientSession();
-  ClientSession(ClientSession&&) noexcept;
 
   void receive(std::string_view octets);  ///< Copied where not used at once.
   std::optional<ClientEvent> next();
@@ -130,65 +128,65 @@ class ClientSession {
   Stage awaited() const;
 
  private:
-  struct Transaction;
-  enum class Expect : std::uint8_t {
-    greeting,
-    ehlo,
-    helo,
-    starttls,
-    auth,
-    mail,
-    rcpt,
-    data,
-    chunk,
-    end,
-    rset,
-    noop,
-    quit
+  enum class Expect : std::uint8_t { greeting, ehlo, helo, starttls, auth, mail, rcpt, data, end, rset, noop, quit };
+  struct Transaction {
+    OutgoingMessage message;
+    std::vector<RecipientResult> results;  // a reply of code 0: still open
+    std::uint32_t asked = 0;               // RCPTs written
+    std::uint32_t answered = 0;            // RCPTs answered
+    std::uint32_t accepted = 0;
+    std::uint32_t end_replies = 0;  // LMTP: behind the data so far
+    bool begun = false;
+    bool bdat = false;
+    bool mail_refused = false;
+    bool data_written = false;
+    bool body_finished = false;
   };
-  struct Expected {
-    Expect what;
-    std::uint32_t recipient = 0;
-  };
-  void command(std::string_view line, Expect expect, std::uint32_t recipient = 0);
+
+  void command(std::string_view line, Expect expect);
   void say_hello();
   void on_reply(Reply reply);
-  void on_hello(Reply reply);
+  void on_unexpected(Reply reply);
+  void on_hello(Expect expect, Reply reply);
+  void on_starttls(Reply reply);
   void on_auth(Reply reply);
-  void on_mail(Reply reply);
-  void on_rcpt(Reply reply, std::uint32_t recipient);
-  void on_data(Reply reply);
-  void on_end(Reply reply);
-  void begin_next();
+  void on_mail(Transaction& transaction, Reply reply);
+  void on_rcpt(Transaction& transaction, Reply reply);
+  void on_data(Transaction& transaction, Reply reply);
+  void on_end(Transaction& transaction, Reply reply);
+  void begin_transactions();
   void write_envelope(Transaction& transaction);
-  void recipients_known();
+  void write_rcpt(Transaction& transaction);
+  void after_recipients(Transaction& transaction);
   void want_body();
-  void finish_transaction();
+  void finish_transaction(bool reset);
+  void settle(Transaction& transaction, const Reply& reply, Stage stage);
   void end_session(Stage stage, Reply reply, bool by_quit = false);
+  MailParameters usable(const OutgoingMessage& message) const;
   MaybeReply cannot_send(const OutgoingMessage& message) const;
-  void stuff(std::string_view& octets);
+  std::string_view stuff();
   bool pipelining() const { return settings_.pipelining && offered_.pipelining; }
 
   ClientSettings settings_;
   Offered offered_;
   Reply greeting_;
-  Reply last_reply_;
   ReplyReader reader_;
   std::string input_;
-  std::deque<Expected> expected_;
+  std::deque<Expect> expected_;
   std::deque<Transaction> transactions_;
   std::deque<ClientEvent> events_;
-  std::string output_;     // to send
-  std::string sending_;    // being sent: the view of the last SendOctets
-  std::string_view body_;  // not yet sent octets of the last body()
-  char last_body_octet_ = 0;
-  bool body_at_line_start_ = true;
+  std::string output_;             // to send
+  std::string sending_;            // the octets of the last SendOctets
+  std::string_view body_;          // not yet sent octets of the last body()
+  std::uint64_t body_octets_ = 0;  // sent of this message, stuffing not counted
   bool body_open_ = false;
-  bool body_finished_ = false;
+  bool body_bdat_ = false;
+  bool body_at_line_start_ = true;
+  bool body_held_cr_ = false;
+  bool body_dot_sent_ = false;
+  bool ready_ = false;
   bool tls_ = false;
   bool over_ = false;
-  bool quitting_ = false;
-  bool greeted_ = false;
 };
 
 }  // namespace mail::smtp

@@ -23,10 +23,14 @@ class DataDecoder {
 
   /// @param normalise  bare CR or LF give a CRLF and NUL nothing, instead of Found::bare
   /// @param most_line_octets  without CRLF; 0 = no limit
-  void begin(bool normalise, std::size_t most_line_octets);
+  /// @param dots  the input is dot-stuffed and ends with the final dot (DATA); else it is plain text to be checked
+  /// (BDAT)
+  void begin(bool normalise, std::size_t most_line_octets, bool dots = true);
   /// Uses octets at the front of `input` and drops them there. Pieces are as large as the input lets them be: a message
   /// without leading dots in one receive comes as one piece.
   Step step(std::string_view& input);
+  /// The end of a text without dots: an unfinished last line gets its CRLF. Call until it returns Found::more.
+  Step finish();
 
  private:
   // What was seen right before the input. Of a held CR or dot nothing was given out yet.
@@ -36,6 +40,7 @@ class DataDecoder {
 
   At at_ = At::line_start;
   bool normalise_ = false;
+  bool stuffed_ = true;
   bool dots_ = true;  // the line began behind a CRLF: its leading dot is stuffing
   bool reported_line_ = false;
   std::size_t most_line_octets_ = 0;

@@ -55,7 +55,6 @@ struct OriginalRecipient {
 struct RcptParameters {
   std::optional<Notify> notify;
   std::optional<OriginalRecipient> orcpt;
-  std::optional<std::string> rrvs;  ///< Reserved for RFC 7293.
   bool operator==(const RcptParameters&) const = default;
 };
 

@@ -135,69 +135,71 @@ class ServerSession {
 
  private:
   friend struct ServerCommands;
-  enum class State : std::uint8_t { greeting, command, data, chunk, auth, refused, closing, closed };
-  enum class Pending : std::uint8_t {
-    none,
-    hello,
-    sender,
-    recipient,
-    begin_data,
-    begin_chunk,
-    end_of_message,
-    tls,
-    auth,
-    verify
-  };
-  enum class Later : std::uint8_t { nothing, close, begin_tls, reset, begin_body };
+  enum class State : std::uint8_t { greeting, command, data, chunk, auth, refused, closed };
+  enum class Pending : std::uint8_t { none, hello, sender, recipient, data, chunk, end_of_message, tls, auth, other };
+  enum class Then : std::uint8_t { nothing, close, begin_tls };  // behind the queued replies
 
   std::string_view input() const;
   void consume(std::size_t octets);
-  std::optional<Event> step();
+  void keep_input();
+  std::optional<Event> due();
+  std::optional<Event> take_input();
   std::optional<Event> take_command();
   std::optional<Event> take_auth_line();
-  std::optional<Event> take_data();
-  std::optional<Event> take_chunk();
-  std::optional<Event> run_command(std::string_view line);
-  std::optional<Event> finish_body();
-  std::optional<Event> reply_event(const Reply& reply);
-  std::optional<Event> abandon(std::string_view why, Reply verdict);
-  std::optional<std::string_view> take_line(std::size_t most, bool& too_long);
-  void queue_reply(const Reply& reply);
-  void count_mistake(const Reply& reply);
+  std::optional<Event> take_body();
+  DataDecoder::Step decode(std::string_view in);
+  std::optional<Event> on_step(const DataDecoder::Step& step);
+  std::optional<Event> body_octets(std::string_view piece);
+  std::optional<Event> end_of_body();
+  enum class Line : std::uint8_t { none, whole, too_long };
+  Line take_line(std::size_t most);  // into line_, without its end
+  void queue(const Reply& reply);
+  void abandon(std::string_view why, Reply verdict);
+  void begin_body();
   void end_transaction();
-  void reply_to_message(const Reply& reply);
+  void close(std::string_view why);
+  void answer_hello(Reply reply);
+  void answer_message(const Reply& reply);
 
   const ServerSettings* settings_;
   SessionFacts facts_;
   State state_ = State::greeting;
   Pending pending_ = Pending::none;
-  Later later_ = Later::nothing;
+  Then then_ = Then::nothing;
+  bool greeted_ = false;         // HELO, EHLO or LHLO was accepted
+  bool extended_hello_ = false;  // the hello being answered is EHLO or LHLO
   bool have_sender_ = false;
+  bool smtputf8_ = false;  // of the transaction
+  bool binary_ = false;    // BODY=BINARYMIME
+  bool tried_recipient_ = false;
   bool skipping_line_ = false;  // a line over the limit: dropped up to its end
-  bool reset_due_ = false;      // ResetTransaction is the next event
+  bool reset_due_ = false;
   bool abandon_due_ = false;
-  bool message_begun_ = false;  // BeginMessage was accepted; the caller holds a message
-  bool chunking_ = false;       // the message comes by BDAT
+  bool message_begun_ = false;  // BeginMessage was accepted: the caller holds a message
+  bool chunking_ = false;       // a message by BDAT is under way
   bool last_chunk_ = false;
-  bool swallow_chunk_ = false;  // the chunk is read and dropped
-  bool extended_hello_ = false;
-  bool greeted_ = false;  // HELO or EHLO was answered
+  bool swallow_ = false;           // the chunk is read and dropped
+  bool swallow_answered_ = false;  // and its reply was given at once
   std::uint32_t accepted_recipients_ = 0;
   std::uint32_t transactions_ = 0;
   std::uint32_t mistakes_ = 0;
+  std::uint64_t chunk_octets_ = 0;  // of the chunk being read
   std::uint64_t chunk_left_ = 0;
   std::uint64_t message_octets_ = 0;
-  Reply verdict_;  // the session's own refusal of the message being read; code 0: none
+  Reply verdict_;  // the refusal of the message being read; code 0: none
   DataDecoder decoder_;
   std::string_view view_;  // unread octets of the last receive(); used where held_ is empty
   std::string held_;       // unread octets kept between calls
   std::size_t held_used_ = 0;
-  std::string line_;     // the command being handled: views in events point here
-  std::string replies_;  // wire text of the reply being sent
-  std::string queued_;   // replies to send before anything else
+  std::optional<CheckHello> deferred_;  // comes behind the ResetTransaction it causes
+  std::string mechanism_;
+  std::string line_;    // the command being handled: views in events point here
+  std::string queued_;  // replies to send before anything else
+  std::string wire_;    // the reply of the last SendReply
   int queued_code_ = 0;
+  std::string shut_down_;
   std::string_view why_closed_;
-  std::string_view abandon_why_;
+  std::string_view why_abandoned_;
   MailArguments mail_;
   RcptArguments rcpt_;
 };

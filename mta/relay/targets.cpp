@@ -1,0 +1,224 @@
+#include "mta/relay/targets.h"
+
+#include <algorithm>
+#include <random>
+
+#include "base/strings.h"
+#include "smtp/path.h"
+
+namespace mail::relay {
+
+std::optional<TlsMode> parse_tls_mode(std::string_view word) {
+  if (word == "none") return TlsMode::none;
+  if (word == "opportunistic") return TlsMode::opportunistic;
+  if (word == "required") return TlsMode::required;
+  if (word == "implicit") return TlsMode::implicit;
+  return std::nullopt;
+}
+
+namespace {
+
+/// "host:port", "lmtp:host:port", "lmtp:unix:/path", "unix:/path" (which is LMTP too: nobody speaks SMTP there).
+NextHop fixed_hop(std::string_view value) {
+  NextHop hop;
+  hop.by_mx = false;
+  hop.key = value;
+  Cursor cursor(value);
+  hop.lmtp = cursor.take_word("lmtp:");
+  const auto endpoint = config::Endpoint::parse(cursor.rest());
+  if (endpoint) {
+    hop.host = endpoint->host;
+    hop.port = endpoint->port != 0 ? endpoint->port : std::uint16_t{25};
+    hop.unix_path = endpoint->path;
+    if (!hop.unix_path.empty()) hop.lmtp = true;
+  } else {
+    hop.host = cursor.rest();
+  }
+  return hop;
+}
+
+const std::string* find_route(const config::Table& routes, std::string_view domain) {
+  if (const auto exact = routes.find(std::string(domain)); exact != routes.end()) return &exact->second;
+  for (auto dot = domain.find('.'); dot != std::string_view::npos; dot = domain.find('.', dot + 1))
+    if (const auto parent = routes.find(std::string(domain.substr(dot))); parent != routes.end())
+      return &parent->second;
+  if (const auto all = routes.find("*"); all != routes.end()) return &all->second;
+  return nullptr;
+}
+
+}  // namespace
+
+NextHop next_hop(const config::Relay& settings, std::string_view domain) {
+  if (const auto* route = find_route(settings.routes, domain)) {
+    auto hop = fixed_hop(*route);
+    hop.tls = parse_tls_mode(settings.tls).value_or(TlsMode::opportunistic);
+    return hop;
+  }
+  if (!settings.smart_host.empty()) {
+    auto hop = fixed_hop(settings.smart_host);
+    hop.tls = parse_tls_mode(settings.smart_host_tls).value_or(TlsMode::opportunistic);
+    hop.authenticate = !settings.smart_host_user.empty();
+    return hop;
+  }
+  NextHop hop;
+  hop.key = hop.host = domain;
+  hop.port = settings.port;
+  hop.by_mx = !smtp::is_address_literal(domain);
+  hop.tls = parse_tls_mode(settings.tls).value_or(TlsMode::opportunistic);
+  return hop;
+}
+
+struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
+  net::Loop& loop;
+  net::Resolver& resolver;
+  NextHop hop;
+  TargetRules rules;
+  Callback callback;
+  std::vector<std::unique_ptr<net::Resolver::Query>> queries;
+  struct Host {
+    std::string name;
+    std::uint16_t preference;
+    std::vector<IpAddress> v6, v4;
+  };
+  std::vector<Host> hosts;
+  std::size_t open_questions = 0;
+  bool temporary = false;  // some address could not be asked for
+  std::string last_error;
+
+  Impl(net::Loop& l, net::Resolver& r, NextHop h, TargetRules t, Callback c)
+      : loop(l), resolver(r), hop(std::move(h)), rules(std::move(t)), callback(std::move(c)) {}
+
+  void finish(Targets targets) {
+    auto call = std::move(callback);
+    queries.clear();
+    if (call) call(std::move(targets));
+  }
+  void finish_later(Targets targets) {
+    loop.post([self = weak_from_this(), targets = std::move(targets)]() mutable {
+      if (const auto impl = self.lock()) impl->finish(std::move(targets));
+    });
+  }
+  static Targets refuse(int code, std::string text) { return tl::unexpected(smtp::Reply{code, std::move(text)}); }
+
+  void start() {
+    if (!hop.unix_path.empty()) {
+      HostAddress host{.host_name = "localhost", .address = {}, .preference = 0};
+      host.address.unix_path = hop.unix_path;
+      return finish_later(std::vector{std::move(host)});
+    }
+    const auto literal = smtp::literal_address(hop.host);
+    if (const auto address = IpAddress::parse(literal ? *literal : hop.host)) {
+      hosts.push_back({hop.host, 0, {}, {}});
+      (address->is_v4() ? hosts.back().v4 : hosts.back().v6).push_back(*address);
+      return finish_later(ordered());
+    }
+    if (smtp::is_address_literal(hop.host))
+      return finish_later(refuse(550, concat({"5.1.3 ", hop.host, " is no address that mail can be sent to"})));
+    if (!hop.by_mx) {
+      hosts.push_back({hop.host, 0, {}, {}});
+      return ask_addresses();
+    }
+    ask(net::DnsType::mx, hop.host, [this](net::DnsResult result) { on_mx(std::move(result)); });
+  }
+
+  template <class Then>
+  void ask(net::DnsType type, const std::string& name, Then then) {
+    queries.push_back(resolver.ask(type, name, [self = weak_from_this(), then](net::DnsResult result) mutable {
+      if (const auto impl = self.lock()) then(std::move(result));
+    }));
+  }
+
+  void on_mx(net::DnsResult result) {
+    if (!result) {
+      const auto& error = result.error();
+      if (error.kind == Error::Kind::temporary) return finish(refuse(451, "4.4.3 " + error.text));
+      if (net::nxdomain(error)) return finish(refuse(550, concat({"5.1.2 The domain ", hop.host, " does not exist"})));
+      if (error.kind != Error::Kind::not_found) return finish(refuse(550, "5.1.2 " + error.text));
+      hosts.push_back({hop.host, 0, {}, {}});  // no MX: the domain itself (RFC 5321 section 5.1)
+      return ask_addresses();
+    }
+    // RFC 7505 section 3: a null MX stands alone; beside others it is ignored.
+    if (std::ranges::all_of(result->mx, [](const auto& mx) { return mx.exchange.empty(); }))
+      return finish(refuse(556, concat({"5.1.10 The domain ", hop.host, " takes no mail (null MX)"})));
+    auto records = std::move(result->mx);
+    std::erase_if(records, [](const auto& mx) { return mx.exchange.empty(); });
+    static thread_local std::minstd_rand random{std::random_device{}()};
+    std::ranges::shuffle(records, random);  // hosts of one preference share the load (RFC 5321 section 5.1)
+    std::ranges::stable_sort(records, {}, &net::MxRecord::preference);
+    if (records.size() > kMostMxHosts) records.resize(kMostMxHosts);
+    for (const auto& mx : records) hosts.push_back({mx.exchange, mx.preference, {}, {}});
+    ask_addresses();
+  }
+
+  void ask_addresses() {
+    open_questions = hosts.size() * (rules.ipv6 ? 2 : 1);
+    for (std::size_t i = 0; i < hosts.size(); ++i) {
+      // Some publish an address as the exchange; it is no name, but what they mean is plain.
+      const auto type_of = [this, i](net::DnsType type) {
+        ask(type, hosts[i].name, [this, i, type](net::DnsResult result) { on_addresses(i, type, std::move(result)); });
+      };
+      type_of(net::DnsType::a);
+      if (rules.ipv6) type_of(net::DnsType::aaaa);
+    }
+  }
+
+  void on_addresses(std::size_t host, net::DnsType type, net::DnsResult result) {
+    if (result) {
+      auto& to = type == net::DnsType::a ? hosts[host].v4 : hosts[host].v6;
+      to = std::move(result->addresses);
+    } else {
+      if (result.error().kind == Error::Kind::temporary) temporary = true;
+      last_error = result.error().text;
+    }
+    if (--open_questions == 0) finish(ordered());
+  }
+
+  bool is_us(const Host& host) const {
+    if (iequals(host.name, rules.own_name)) return true;
+    const auto own = [this](const IpAddress& address) {
+      return std::ranges::find(rules.own_addresses, address) != rules.own_addresses.end();
+    };
+    return std::ranges::any_of(host.v4, own) || std::ranges::any_of(host.v6, own);
+  }
+
+  Targets ordered() const {
+    // We stand among the MX ourselves: only better ones are tried, else mail would go in a circle (RFC 5321
+    // section 5.1).
+    std::optional<std::uint16_t> own_preference;
+    if (hop.by_mx && hop.port == 25)
+      for (const auto& host : hosts)
+        if (is_us(host)) own_preference = std::min(host.preference, own_preference.value_or(host.preference));
+    std::vector<HostAddress> found;
+    bool only_private = false;
+    for (const auto& host : hosts) {
+      if (own_preference && host.preference >= *own_preference) continue;
+      for (const auto* addresses : {&host.v6, &host.v4}) {
+        for (const auto& address : *addresses) {
+          if (address.is_unspecified() || (hop.by_mx && !rules.private_targets && address.is_private())) {
+            only_private = true;
+            continue;
+          }
+          if (found.size() < kMostAddresses)
+            found.push_back({host.name, {.ip = address, .port = hop.port, .unix_path = {}}, host.preference});
+        }
+      }
+    }
+    if (!found.empty()) return found;
+    if (own_preference)
+      return refuse(550, concat({"5.4.6 The best mail exchanger of ", hop.host,
+                                 " is this host, which does not know the domain as local"}));
+    if (temporary) return refuse(451, "4.4.3 " + last_error);
+    if (only_private)
+      return refuse(550, concat({"5.4.4 The mail exchangers of ", hop.host, " have private addresses only"}));
+    return refuse(550, concat({"5.4.4 No mail exchanger of ", hop.host, " has an address"}));
+  }
+};
+
+TargetLookup::TargetLookup(net::Loop& loop, net::Resolver& resolver, NextHop hop, TargetRules rules, Callback callback)
+    : impl_(std::make_shared<Impl>(loop, resolver, std::move(hop), std::move(rules), std::move(callback))) {
+  impl_->start();
+}
+
+TargetLookup::~TargetLookup() = default;
+
+}  // namespace mail::relay

@@ -1,0 +1,81 @@
+// From a recipient's domain to the hosts that take its mail, in the order in which they are tried (RFC 5321
+// section 5.1).
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/settings.h"
+#include "net/address.h"
+#include "net/resolver.h"
+#include "smtp/reply.h"
+
+namespace mail::relay {
+
+enum class TlsMode {
+  none,           ///< Never.
+  opportunistic,  ///< Where offered, whatever the certificate (RFC 7435); in clear where the handshake fails.
+  required,       ///< With a certificate that verifies; else the message waits.
+  implicit,       ///< As required, from the first octet on.
+};
+/// "none", "opportunistic", "required", "implicit".
+std::optional<TlsMode> parse_tls_mode(std::string_view word);
+
+/// Where the mail of one destination goes: by MX of the domain, or to one host that the configuration names.
+struct NextHop {
+  std::string key;   ///< Messages with the same key share a queue and connections: the domain, or "[host]:port".
+  std::string host;  ///< The domain whose MX are asked, or the host's name, address, or address literal.
+  std::uint16_t port = 25;
+  bool by_mx = true;
+  std::string unix_path;  ///< Not empty: a Unix socket.
+  bool lmtp = false;
+  TlsMode tls = TlsMode::opportunistic;
+  bool authenticate = false;  ///< With the smart host's user and password.
+};
+/// A route of the settings, else the smart host, else the MX. `domain` is normalised (route::normalised_domain).
+/// A route's value is "host:port", "lmtp:host:port" or "lmtp:unix:/path"; the key ".example.org" stands for all below
+/// it, "*" for all.
+NextHop next_hop(const config::Relay& settings, std::string_view domain);
+
+/// One address to connect to.
+struct HostAddress {
+  std::string host_name;  ///< The MX or host the address belongs to; for TLS and for reports ("dns; mx.example.org").
+  net::SocketAddress address;
+  std::uint16_t preference = 0;
+};
+
+/// What a look-up takes into account beside the DNS.
+struct TargetRules {
+  std::string own_name;                  ///< An MX of this name is us (RFC 5321 section 5.1: no mail loops).
+  std::vector<IpAddress> own_addresses;  ///< So is one with such an address, on port 25.
+  bool private_targets = false;          ///< settings.relay.private_targets
+  bool ipv6 = true;
+};
+
+/// Limits that keep a hostile zone cheap (threats: 1,000 MX).
+inline constexpr std::size_t kMostMxHosts = 16;
+inline constexpr std::size_t kMostAddresses = 32;
+
+/// The hosts in order, at least one; or the reply that the recipients of the domain get: 4xx where it may pass (DNS
+/// does not answer), 5xx where it will not (no such domain, null MX, we are the best MX ourselves).
+using Targets = tl::expected<std::vector<HostAddress>, smtp::Reply>;
+
+/// A look-up under way; destroyed, the callback is not called.
+class TargetLookup {
+ public:
+  using Callback = UniqueFunction<void(Targets)>;
+  /// Calls back from the loop, never from within the constructor; the callback may destroy this object.
+  TargetLookup(net::Loop& loop, net::Resolver& resolver, NextHop hop, TargetRules rules, Callback callback);
+  ~TargetLookup();
+  TargetLookup(const TargetLookup&) = delete;
+  TargetLookup& operator=(const TargetLookup&) = delete;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mail::relay

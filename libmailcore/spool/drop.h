@@ -1,7 +1,7 @@
 // spool/drop: any user may put a message in, nobody can read it. The owner of the file is the sender's identity, so no
 // program is setuid.
 #pragma once
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include <string>
 
@@ -19,7 +19,9 @@ struct Dropped {
   Envelope envelope;
   std::string content;
   uid_t owner = 0;
+  std::uint32_t fingerprint = 0;  ///< Tells this file from a later one of the same name, in the done journal.
 };
+std::uint32_t drop_fingerprint(const struct stat& found);
 
 /// Takes a name of drop for `mta relay`: a regular file with one link, opened without following links, whole, within
 /// `most_octets`.

@@ -79,6 +79,9 @@ Result<Envelope> parse_envelope(std::string_view text);
 /// Offsets, relative to the start of the envelope text, of each recipient's state octet.
 std::vector<std::uint32_t> state_offsets(std::string_view text);
 
+/// The `retry` line, of fixed width.
+std::string retry_line(WallTime next_attempt, std::uint32_t attempts);
+
 /// A value for one word of the envelope: blanks, controls, '%' and DEL as %XX, UTF-8 as it is, empty as "-" (and "-" as
 /// %2D).
 std::string quote_word(std::string_view value);

@@ -31,9 +31,7 @@ class StoredMessage {
 
  private:
   StoredMessage() = default;
-  friend Result<Envelope> read_envelope(const Spool&, Box, const MessageId&);
-  Disk* disk_ = nullptr;
-  UniqueFd file_;
+  const Spool* spool_ = nullptr;
   Box box_ = Box::queue;
   Envelope envelope_;
   std::vector<std::uint32_t> state_offsets_;

@@ -51,14 +51,18 @@ class Incoming {
  private:
   friend class Writer;
   friend class WriterCore;
+  struct Large;  // a message that has outgrown memory: its file in tmp and the running hash
   Incoming(WriterCore& core, std::vector<Entry> entries);
+  void write_large(std::string_view octets);
   void spill();
+  static void commit_small(std::unique_ptr<Incoming> message, CommitDone done);
+  static void commit_large(std::unique_ptr<Incoming> message, CommitDone done);
 
   WriterCore& core_;
   std::vector<Entry> entries_;
-  std::string content_;  // while small
-  UniqueFd file_;        // once large: its content, in tmp
-  std::string temporary_name_;
+  std::size_t header_octets_ = 0;
+  std::string image_;  // while small: the first entry's file as it will be, its first line still blank
+  std::unique_ptr<Large> large_;
   std::uint64_t octets_ = 0;
   Status status_;
 };

@@ -62,6 +62,17 @@ int FaultyDisk::calls() const {
   return calls_;
 }
 
+void FaultyDisk::heal() {
+  const std::lock_guard lock(mutex_);
+  left_ = kNever;
+}
+
+void FaultyDisk::cut_power() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  error_ = 0;
+}
+
 FaultyDisk::Turn FaultyDisk::turn() {
   ++calls_;
   if (stopped_) return error_ == 0 ? Turn::refuse : Turn::go;
@@ -81,7 +92,6 @@ FaultyDisk::Inode FaultyDisk::know(int fd, bool durable) {
   if (fresh) {
     at->second.hold = reopened(fd);
     at->second.directory = S_ISDIR(found.st_mode);
-    at->second.mode = found.st_mode & 07777;
     if (durable && S_ISREG(found.st_mode)) at->second.content = whole(at->second.hold.get());
   }
   return found.st_ino;
@@ -128,11 +138,14 @@ void FaultyDisk::snapshot_tree(int directory) {
 void FaultyDisk::restore(int directory, const Node& node, Loss loss) {
   for (const auto& [name, inode] : node.names) {
     const auto& child = nodes_.at(inode);
+    struct stat found {};
+    if (::fstat(child.hold.get(), &found) != 0) std::abort();
+    const auto mode = found.st_mode & 07777;  // modes count as durable at once
     if (child.directory) {
-      if (::mkdirat(directory, name.c_str(), child.mode) != 0) continue;
+      if (::mkdirat(directory, name.c_str(), mode) != 0) continue;
       const auto below = open_below(directory, name);
       restore(below.get(), child, loss);
-      ::fchmod(below.get(), child.mode);
+      ::fchmod(below.get(), mode);
       continue;
     }
     auto content = child.content;
@@ -144,12 +157,12 @@ void FaultyDisk::restore(int directory, const Node& node, Loss loss) {
       mixed.resize(real.size(), '\0');  // room that was given, octets that never came
       if (real != content) content = mixed;
     }
-    const UniqueFd file(::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, child.mode));
+    const UniqueFd file(::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode));
     if (!file) {  // a second name of one file
       continue;
     }
     if (!Disk::system().write(file.get(), content)) std::abort();
-    ::fchmod(file.get(), child.mode);
+    ::fchmod(file.get(), mode);
   }
 }
 

@@ -35,6 +35,9 @@ class FaultyDisk final : public Disk {
 
   bool stopped() const;  ///< The power is out (or, with an error, the call has failed).
   int calls() const;     ///< Made so far.
+  void heal();           ///< No call fails from now on.
+  void cut_power();  ///< From now on every call fails (a process that is killed): its objects can be taken down before
+                     ///< lose_power().
   /// Brings the tree to what is durable, and the power back. Whatever has files open must be gone before.
   void lose_power(Loss loss = Loss::all);
 
@@ -63,7 +66,6 @@ class FaultyDisk final : public Disk {
   struct Node {
     UniqueFd hold;  // keeps the inode number from being given to another file
     bool directory = false;
-    mode_t mode = 0;
     std::string content;                 // durable, of a file
     std::map<std::string, Inode> names;  // durable, of a directory
   };

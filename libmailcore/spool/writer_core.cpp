@@ -1,0 +1,275 @@
+#include "spool/writer_core.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace mail::spool {
+
+namespace {
+constexpr std::uint64_t kMostBatchOctets = 4U << 20;  // bounds the journal thread's memory and a batch's latency
+}
+
+Record Pending::record() const {
+  Record record;
+  record.promoted = large;
+  record.aborted = aborted;
+  for (const auto& part : parts) record.entries.push_back({part.box, id, part.header});
+  record.content = content;
+  return record;
+}
+
+void Pending::fail_with(const Error& error) {
+  const std::lock_guard lock(mutex);
+  if (status) status = tl::unexpected(error);
+}
+
+Result<JournalLock> lock_journal(const Spool& spool, std::string_view program, std::string_view lock_name) {
+  auto& disk = spool.disk();
+  const std::string name(program);
+  auto directory = disk.open_directory_at(spool.directory(Box::journal), name);
+  if (!directory && directory.error().kind == Error::Kind::not_found) {
+    MAIL_CHECK(disk.make_directory(spool.directory(Box::journal), name));
+    MAIL_CHECK(disk.sync_directory(spool.directory(Box::journal)));
+    directory = disk.open_directory_at(spool.directory(Box::journal), name);
+  }
+  if (!directory) return tl::unexpected(directory.error());
+  MAIL_TRY(file, disk.open(*directory, std::string(lock_name), O_RDWR | O_CREAT));
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail_errno("locking", directory->path());
+    return fail(Error::Kind::refused, concat({"another ", program, " is using the spool ", spool.path(), " (",
+                                              directory->path(), "/", lock_name, " is locked): stop it first"}));
+  }
+  return JournalLock{std::move(*directory), std::move(file)};
+}
+
+WriterCore::WriterCore(const Spool& spool, std::string program, WriterOptions options, JournalLock lock,
+                       std::uint32_t next_generation, std::vector<std::string> free_segments)
+    : spool_(spool),
+      program_(std::move(program)),
+      options_(options),
+      lock_(std::move(lock)),
+      next_generation_(next_generation),
+      free_(std::move(free_segments)) {
+  journal_thread_ = std::thread([this] { journal_loop(); });
+  keeper_thread_ = std::thread([this] { keeper_loop(); });
+  for (unsigned i = 0; i < std::max(1U, options_.sync_threads); ++i)
+    sync_threads_.emplace_back([this] { sync_loop(); });
+}
+
+WriterCore::~WriterCore() {
+  {
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [this] { return under_way_ == 0 && sync_jobs_.empty(); });
+    stopping_ = true;
+  }
+  work_.notify_all();
+  keeper_wake_.notify_all();
+  sync_work_.notify_all();
+  journal_thread_.join();
+  keeper_thread_.join();
+  for (auto& thread : sync_threads_) thread.join();
+  for (auto* segment : {&current_, &spare_})
+    if (*segment) closed_.emplace_back(std::move(*segment), std::chrono::steady_clock::now());
+  free_segments(true, true);
+}
+
+void WriterCore::run_blocking(std::function<void()> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++under_way_;  // until commit() of what the job makes
+    sync_jobs_.push_back(std::move(job));
+  }
+  sync_work_.notify_one();
+}
+
+void WriterCore::sync_loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    sync_work_.wait(lock, [this] { return stopping_ || !sync_jobs_.empty(); });
+    if (sync_jobs_.empty()) return;
+    auto job = std::move(sync_jobs_.front());
+    sync_jobs_.pop_front();
+    lock.unlock();
+    job();
+    job = nullptr;
+    lock.lock();
+    --under_way_;
+    idle_.notify_all();
+  }
+}
+
+void WriterCore::commit(std::shared_ptr<Pending> pending) {
+  if (!pending->status) {  // a large file that could not be finished
+    discard(*pending);
+    return pending->done(pending->status);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    ++under_way_;
+    queue_.push_back(pending);
+  }
+  work_.notify_one();
+  if (pending->large || pending->aborted) return;
+  write_file(*pending);  // while the journal thread syncs
+  half_done(pending);
+}
+
+void WriterCore::write_file(Pending& pending) {
+  auto& disk = spool_.disk();
+  const auto& tmp = spool_.directory(Box::tmp);
+  for (const auto& part : pending.parts) {
+    const auto write = [&]() -> Status {
+      MAIL_TRY(file, disk.open(tmp, part.temporary_name, O_WRONLY | O_CREAT | O_EXCL));
+      if (&part == &pending.parts.front()) {
+        MAIL_CHECK(disk.write(file.get(), pending.image));
+      } else {
+        MAIL_CHECK(disk.write(file.get(), part.header));
+        MAIL_CHECK(disk.write(file.get(), pending.content));
+      }
+      return disk.close(std::move(file));
+    };
+    if (auto written = write(); !written) return pending.fail_with(written.error());
+  }
+}
+
+void WriterCore::half_done(const std::shared_ptr<Pending>& pending) {
+  if (--pending->halves > 0) return;
+  if (!pending->aborted) finish(*pending);
+  if (pending->segment) --pending->segment->unnamed;
+  auto done = std::move(pending->done);
+  auto status = pending->status;
+  if (done) done(std::move(status));
+  {
+    const std::lock_guard lock(mutex_);
+    --under_way_;
+    if (under_way_ == 0) idle_.notify_all();
+  }
+}
+
+void WriterCore::finish(Pending& pending) {
+  auto& disk = spool_.disk();
+  std::size_t named = 0;
+  for (const auto& part : pending.parts) {
+    if (!pending.status) break;
+    auto moved =
+        disk.rename(spool_.directory(Box::tmp), part.temporary_name, spool_.directory(part.box), pending.id.text());
+    if (!moved)
+      pending.fail_with(moved.error());
+    else
+      ++named;
+  }
+  if (pending.status) return;
+  for (std::size_t i = 0; i < named; ++i) (void)disk.unlink(spool_.directory(pending.parts[i].box), pending.id.text());
+  discard(pending);
+  if (pending.durable) take_back(pending);
+}
+
+void WriterCore::discard(Pending& pending) {
+  for (const auto& part : pending.parts) (void)spool_.disk().unlink(spool_.directory(Box::tmp), part.temporary_name);
+}
+
+void WriterCore::take_back(const Pending& pending) {
+  auto abort = std::make_shared<Pending>();
+  abort->id = pending.id;
+  abort->aborted = true;
+  abort->halves = 1;
+  for (const auto& part : pending.parts) abort->parts.push_back({part.box, {}, {}});
+  commit(std::move(abort));
+}
+
+void WriterCore::journal_loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    std::vector<std::shared_ptr<Pending>> batch;
+    std::uint64_t octets = 0;
+    while (!queue_.empty() && octets < kMostBatchOctets) {
+      octets += record_octets(queue_.front()->record());
+      batch.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+    lock.unlock();
+    write_batch(std::move(batch));
+    lock.lock();
+  }
+}
+
+void WriterCore::write_batch(std::vector<std::shared_ptr<Pending>> batch) {
+  // Names of large files must be durable before a record that promises them.
+  if (std::ranges::any_of(batch, [](const auto& p) { return p->large; })) {
+    if (auto synced = spool_.disk().sync_directory(spool_.directory(Box::tmp)); !synced)
+      return fail_batch(batch, synced.error());
+  }
+  std::vector<std::shared_ptr<Pending>> together;
+  std::string octets;
+  for (auto& pending : batch) {
+    const auto record = pending->record();
+    const auto needed = record_octets(record);
+    if (current_ && !together.empty() && !current_->has_room(octets.size() + needed + kBlock))
+      write_records(together, octets);
+    if (auto ready = ensure_segment(octets.size() + needed + kBlock); !ready) {
+      fail_batch({pending}, ready.error());
+      continue;
+    }
+    append_record(octets, current_->generation(), record);
+    together.push_back(std::move(pending));
+  }
+  write_records(together, octets);
+}
+
+void WriterCore::write_records(std::vector<std::shared_ptr<Pending>>& batch, std::string& octets) {
+  if (batch.empty()) return;
+  for (const auto& pending : batch) {
+    if (pending->aborted) continue;
+    ++current_->unnamed;
+    pending->segment = current_;
+    for (const auto& part : pending->parts) current_->messages.push_back({pending->id, part.box});
+  }
+  auto written = current_->write_batch(spool_.disk(), octets);
+  if (written) {
+    for (const auto& pending : batch) {
+      pending->durable = true;
+      half_done(pending);
+    }
+  } else {
+    log_event(LogLevel::error, "journal-failed", {{"program", program_}, {"reason", written.error().text}});
+    fail_batch(batch, written.error());
+  }
+  batch.clear();
+  octets.clear();
+}
+
+void WriterCore::fail_batch(const std::vector<std::shared_ptr<Pending>>& batch, const Error& error) {
+  for (const auto& pending : batch) {
+    pending->fail_with(error);
+    half_done(pending);
+  }
+}
+
+Status WriterCore::ensure_segment(std::uint64_t octets) {
+  if (current_ && current_->has_room(octets)) return {};
+  if (octets > options_.segment_octets)
+    return fail(Error::Kind::permanent, "the envelope is larger than a journal segment");
+  std::unique_lock lock(mutex_);
+  if (current_) closed_.emplace_back(std::move(current_), std::chrono::steady_clock::now());
+  if (!spare_) {
+    spare_wanted_ = true;
+    spare_status_ = {};
+    keeper_wake_.notify_one();
+    spare_ready_.wait(lock, [this] { return spare_ || !spare_status_; });
+  }
+  if (!spare_) return spare_status_;
+  current_ = std::move(spare_);
+  spare_wanted_ = true;
+  keeper_wake_.notify_one();
+  return {};
+}
+
+}  // namespace mail::spool

@@ -23,6 +23,7 @@ struct AliasTarget {
   } kind = Kind::address;
   std::string text;
   std::vector<std::string> argv;
+  bool final = false;  ///< An address written as `\\name`: the mailbox itself, whatever aliases or .forward say.
   bool operator==(const AliasTarget&) const = default;
 };
 

@@ -72,7 +72,9 @@ class Directory {
   Result<Keys> scram_keys(std::string_view name, sasl::ScramHash hash) const;
   /// For CRAM-MD5 and APOP.
   Result<std::optional<sasl::Secret>> plain_secret(std::string_view name) const;
-  /// True where some user's password is stored in clear, so that APOP and CRAM-MD5 can work.
+  /// True where every user's password is stored so that SCRAM with this hash, or CRAM-MD5 and APOP, can work. A client
+  /// takes the strongest mechanism and does not try another one: what would fail for some users is not announced.
+  bool all_have_scram_keys(sasl::ScramHash hash) const;
   bool has_plain_secrets() const;
 
   bool is_local_domain(std::string_view domain) const;  ///< Without regard to case.
@@ -85,6 +87,7 @@ class Directory {
   Status reload();
 
  private:
+  bool all_in_file() const;
   struct State;
   explicit Directory(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

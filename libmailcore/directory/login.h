@@ -9,6 +9,7 @@
 #include <string_view>
 #include <variant>
 
+#include "base/alive.h"
 #include "directory/directory.h"
 #include "directory/throttle.h"
 #include "sasl/server.h"
@@ -72,22 +73,28 @@ class Login {
   int failures() const { return failures_; }
 
  private:
-  struct Running;
   void act(sasl::ServerStep step, Done done);
-  void blocking(std::function<std::function<void()>()> job);
-  void accepted(std::string_view authcid, std::string_view authzid, Done done);
-  void finish(std::optional<User> user, LoginRefused::Why why, std::string_view name, const Done& done);
+  void check_password(const std::string& name, const sasl::Secret& password,
+                      std::function<void(Result<std::optional<User>>)> then);
+  /// Runs `job` where it may block and gives its result to `then` here, unless this Login has gone.
+  template <class T>
+  void blocking(std::function<T()> job, std::function<void(T)> then);
+  void authenticated(const std::string& authcid, const std::string& authzid, const Done& done);
+  void accept(User user, const Done& done);
+  void refuse(LoginRefused::Why why, std::string_view name, std::string_view text, const Done& done);
   bool locked(std::string_view name, const Done& done);
 
   const Directory& directory_;
   Throttle* throttle_;
-  const sasl::ServerPolicy& policy_;
+  sasl::ServerPolicy policy_;  // what the users' stored passwords allow of it
   RunBlocking run_;
   Peer peer_;
   sasl::Channel channel_;
   std::string mechanism_;
   std::unique_ptr<sasl::ServerExchange> exchange_;
-  std::shared_ptr<bool> alive_;
+  std::string user_;             // as the client gave it
+  std::optional<User> checked_;  // whose password was right
+  Alive alive_;
   int failures_ = 0;
 };
 

@@ -91,11 +91,13 @@ class Router {
   const directory::Directory& users() const { return directory_; }
 
  private:
-  struct Expansion;
-  Status expand(Expansion& expansion, const std::string& local_part, const std::string& domain, int depth) const;
-  Status expand_target(Expansion& expansion, const directory::AliasTarget& target, const std::string& address,
-                       int depth) const;
-  Result<std::optional<LocalMailbox>> mailbox_of(std::string_view local_part, std::string_view domain) const;
+  struct Address;
+  class Expansion;
+  friend class Expansion;
+  const std::vector<directory::AliasTarget>* alias_of(const directory::AliasTable& aliases, const Address& address,
+                                                      std::string* name) const;
+  Result<std::optional<LocalMailbox>> mailbox_of(const Address& address) const;
+  static tl::expected<Address, Refusal> take_apart(std::string_view recipient, const std::string& default_domain);
 
   const directory::Directory& directory_;
   Options options_;

@@ -35,10 +35,13 @@ class ClientExchange {
   [[nodiscard]] virtual Status succeeded() const { return {}; }
 };
 
+/// @param offered  what the server announced, where known: it lets SCRAM notice a list that was cut by somebody on the
+/// way (RFC 5802 section 6).
 /// @return not_found for a mechanism that is not known or that these credentials do not fit.
 [[nodiscard]] Result<std::unique_ptr<ClientExchange>> begin_client(std::string_view mechanism,
                                                                    const ClientCredentials& credentials,
-                                                                   const Channel& channel);
+                                                                   const Channel& channel,
+                                                                   const std::vector<std::string>& offered = {});
 
 /// The strongest of the offered mechanisms that fits: with a token OAUTHBEARER, XOAUTH2; else SCRAM-SHA-256-PLUS,
 /// SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, and (only on an encrypted channel, or with `plaintext`) PLAIN, LOGIN;

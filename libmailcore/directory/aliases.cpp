@@ -1,0 +1,197 @@
+#include "directory/aliases.h"
+
+#include <algorithm>
+
+#include "base/cursor.h"
+#include "base/strings.h"
+
+namespace mail::directory {
+namespace {
+
+auto malformed(std::string_view what, std::string_view word) {
+  return fail(Error::Kind::syntax, concat({what, ": ", printable(word.substr(0, 80))}));
+}
+
+/// One target as it stands between commas, quotes included. A comma or newline inside quotes does not end it.
+std::string_view take_raw(Cursor& cursor) {
+  bool quoted = false, escaped = false;
+  return cursor.take_while([&](unsigned char c) {
+    if (escaped) return escaped = false, true;
+    if (c == '\\') return escaped = true, true;
+    if (c == '"') quoted = !quoted;
+    return quoted || (c != ',' && c != '\n');
+  });
+}
+
+/// The inside of "…" where that is the whole word; nothing else.
+std::optional<std::string> unquoted(std::string_view word) {
+  if (word.size() < 2 || word.front() != '"') return std::nullopt;
+  std::string out;
+  for (std::size_t i = 1; i < word.size(); ++i) {
+    if (word[i] == '"') return i + 1 == word.size() ? std::optional(out) : std::nullopt;
+    if (word[i] == '\\' && i + 1 < word.size()) ++i;
+    out += word[i];
+  }
+  return std::nullopt;
+}
+
+bool is_clean(std::string_view text) {
+  return std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+Result<AliasTarget> address_target(std::string_view word) {
+  AliasTarget target;
+  if (const auto open = word.rfind('<'); open != std::string_view::npos && word.ends_with('>'))
+    word = word.substr(open + 1, word.size() - open - 2);
+  if (word.starts_with('\\')) target.final = true, word.remove_prefix(1);
+  if (word.empty()) return malformed("empty address", word);
+  bool quoted = false;
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    if (quoted && word[i] == '\\') {
+      ++i;
+      continue;
+    }
+    if (word[i] == '"') quoted = !quoted;
+    if (!quoted && is_white(static_cast<unsigned char>(word[i])))
+      return malformed("blank in an address (a comma is missing?)", word);
+  }
+  if (quoted) return malformed("quote is not closed", word);
+  target.text = word;
+  return target;
+}
+
+Result<AliasTarget> to_target(std::string_view raw) {
+  const auto inner = unquoted(raw);
+  const auto word = inner ? std::string_view(*inner) : raw;
+  if (!is_clean(word)) return malformed("control character", word);
+  if (word.starts_with('|')) {
+    MAIL_TRY(argv, split_command(word.substr(1)));
+    return AliasTarget{AliasTarget::Kind::pipe, std::string(trim(word.substr(1))), argv};
+  }
+  if (word == "/dev/null" || iequals(word, ":blackhole:")) return AliasTarget{AliasTarget::Kind::discard, "", {}};
+  if (word.starts_with('/')) {
+    if (word.find("/../") != std::string_view::npos || word.ends_with("/..")) return malformed("path with ..", word);
+    return AliasTarget{AliasTarget::Kind::file, std::string(word), {}};
+  }
+  if (istarts_with(word, ":include:")) {
+    auto path = trim(word.substr(9));
+    if (!path.starts_with('/')) return malformed(":include: needs an absolute path", word);
+    return AliasTarget{AliasTarget::Kind::include, std::string(path), {}};
+  }
+  if (istarts_with(word, ":error:") || istarts_with(word, ":fail:") || istarts_with(word, "error:"))
+    return AliasTarget{AliasTarget::Kind::error, std::string(trim(word.substr(word.find(':', 1) + 1))), {}};
+  // "two words" without a domain is a local part that needs its quotes.
+  if (inner && inner->find_first_of(" \"(),:;<>@[\\]") == std::string::npos) return address_target(*inner);
+  return address_target(raw);
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> split_command(std::string_view command) {
+  std::vector<std::string> argv;
+  std::string word;
+  bool in_word = false;
+  char quote = 0;
+  for (std::size_t i = 0; i < command.size(); ++i) {
+    const char c = command[i];
+    if (c == '\0') return malformed("NUL in a command", command);
+    if (c == '\\' && quote != '\'' && i + 1 < command.size()) {
+      word += command[++i], in_word = true;
+    } else if (quote != 0) {
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
+    } else if (c == '"' || c == '\'') {
+      quote = c, in_word = true;
+    } else if (is_white(static_cast<unsigned char>(c))) {
+      if (in_word) argv.push_back(std::move(word));
+      word.clear(), in_word = false;
+    } else {
+      word += c, in_word = true;
+    }
+  }
+  if (quote != 0) return malformed("quote is not closed", command);
+  if (in_word) argv.push_back(std::move(word));
+  // `|"/usr/bin/prog arg"`: the whole command was quoted once more.
+  if (argv.size() == 1 && argv[0].find(' ') != std::string::npos && argv[0] != command) return split_command(argv[0]);
+  if (argv.empty() || !argv[0].starts_with('/')) return malformed("a command needs an absolute path", command);
+  return argv;
+}
+
+Result<std::vector<AliasTarget>> parse_alias_targets(std::string_view text) {
+  std::vector<AliasTarget> targets;
+  Cursor cursor(text);
+  while (!cursor.at_end()) {
+    cursor.take_while([](unsigned char c) { return is_white(c) || c == ','; });
+    if (cursor.peek() == '#') {
+      cursor.take_while([](unsigned char c) { return c != '\n'; });
+      continue;
+    }
+    const auto raw = trim(take_raw(cursor));
+    if (raw.empty()) continue;
+    MAIL_TRY(target, to_target(raw));
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+namespace {
+
+/// Lines with their continuations (that begin with a blank); comments and empty lines are left out but do not end an
+/// entry.
+struct LogicalLine {
+  int number;
+  std::string text;
+};
+std::vector<LogicalLine> logical_lines(std::string_view file) {
+  std::vector<LogicalLine> lines;
+  int number = 0;
+  for (const auto line : split(file, '\n')) {
+    ++number;
+    const auto content = trim(line);
+    if (content.empty() || content.starts_with('#')) continue;
+    if (is_space(static_cast<unsigned char>(line.front())) && !lines.empty())
+      lines.back().text += concat({"\n", content});
+    else
+      lines.push_back({number, std::string(content)});
+  }
+  return lines;
+}
+
+}  // namespace
+
+AliasTable AliasTable::parse(std::string_view file, std::vector<AliasProblem>& problems) {
+  AliasTable table;
+  for (const auto& [number, text] : logical_lines(file)) {
+    std::string key;
+    std::size_t colon = 0;
+    if (text.front() == '"') {
+      const auto end = text.find('"', 1);
+      if (end != std::string::npos) key = text.substr(1, end - 1), colon = text.find_first_not_of(" \t", end + 1);
+    } else {
+      colon = text.find(':');
+      key = trim(std::string_view(text).substr(0, colon));
+    }
+    if (key.empty() || colon == std::string::npos || colon >= text.size() || text[colon] != ':' ||
+        std::ranges::any_of(key, [](unsigned char c) { return c < 0x20; })) {
+      problems.push_back({number, "an entry is `name: target, ...`"});
+      continue;
+    }
+    auto targets = parse_alias_targets(std::string_view(text).substr(colon + 1));
+    if (!targets || targets->empty()) {
+      problems.push_back({number, targets ? "no target for " + printable(key) : targets.error().text});
+      continue;
+    }
+    if (!table.entries_.try_emplace(to_lower(key), std::move(*targets)).second)
+      problems.push_back({number, concat({printable(key), " is defined twice; the first counts"})});
+  }
+  return table;
+}
+
+const std::vector<AliasTarget>* AliasTable::find(std::string_view key) const {
+  const auto found = entries_.find(key);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+}  // namespace mail::directory

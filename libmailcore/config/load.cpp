@@ -92,12 +92,57 @@ void apply(Settings& settings, const Node::Section& section, const std::string& 
   }
 }
 
-void apply_text(Settings& settings, std::string_view text, const std::string& name, Problems& problems) {
-  const auto document = parse_toml(text, name);
-  if (!document)
+/// Files that files include; a file that includes itself is a mistake and not an endless loop.
+constexpr int kMostIncludeDepth = 8;
+
+void apply_file(Settings& settings, const std::string& path, Problems& problems, int depth);
+
+/// `include = ["more.toml"]` at the top: those files are laid over this one. A path is relative to the file that names
+/// it.
+void apply_includes(Settings& settings, const Node& include, Problems& problems, int depth) {
+  const Node::List one{include};
+  const auto* list = std::get_if<Node::List>(&include.value);
+  for (const auto& node : list != nullptr ? *list : one) {
+    const auto* text = std::get_if<std::string>(&node.value);
+    if (text == nullptr || text->empty()) {
+      problems.push_back({include.file, include.line,
+                          concat({"include must be a file name or a list of them, not ", what_it_is(node)})});
+      continue;
+    }
+    if (depth >= kMostIncludeDepth) {
+      problems.push_back({include.file, include.line, "files that include one another are nested too deep"});
+      return;
+    }
+    const auto folder = include.file.substr(0, include.file.rfind('/') + 1);
+    apply_file(settings, text->front() == '/' ? *text : folder + *text, problems, depth + 1);
+  }
+}
+
+void apply_text(Settings& settings, std::string_view text, const std::string& name, Problems& problems, int depth = 0) {
+  auto document = parse_toml(text, name);
+  if (!document) {
     problems.push_back(document.error());
-  else
-    apply(settings, std::get<Node::Section>(document->value), "", problems);
+    return;
+  }
+  auto& section = std::get<Node::Section>(document->value);
+  std::optional<Node> include;
+  if (const auto found = std::ranges::find(section, "include", &Node::Section::value_type::first);
+      found != section.end()) {
+    include = std::move(found->second);
+    section.erase(found);
+  }
+  apply(settings, section, "", problems);
+  if (include) apply_includes(settings, *include, problems, depth);
+}
+
+void apply_file(Settings& settings, const std::string& path, Problems& problems, int depth) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof())) {
+    problems.push_back({path, 0, concat({"cannot be read: ", std::strerror(errno)})});
+    return;
+  }
+  apply_text(settings, text.str(), path, problems, depth);
 }
 
 /// What one row cannot see.
@@ -109,10 +154,11 @@ void check_together(const Settings& settings, const std::string& file, Problems&
         {file, 0,
          concat({"log.target must be stderr, syslog, journal, none or file:/PATH, not \"", printable(target), "\""})});
   for (const auto& [domain, to] : settings.relay.routes)
-    if (!Endpoint::parse(to))
+    if (!Endpoint::parse(to.starts_with("lmtp:") ? std::string_view(to).substr(5) : std::string_view(to)))
       problems.push_back(
           {file, 0,
-           concat({"relay.routes: ", printable(domain), " must be \"host:port\", not \"", printable(to), "\""})});
+           concat({"relay.routes: ", printable(domain),
+                   " must be \"host:port\", \"lmtp:host:port\" or \"unix:/path\", not \"", printable(to), "\""})});
 }
 
 tl::expected<Settings, Problems> finish(Settings settings, const std::string& file, Problems problems) {
@@ -131,15 +177,7 @@ std::string to_string(const Problem& problem) {
 tl::expected<Settings, Problems> load(const std::vector<std::string>& paths) {
   Settings settings;
   Problems problems;
-  for (const auto& path : paths) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof())) {
-      problems.push_back({path, 0, concat({"cannot be read: ", std::strerror(errno)})});
-      continue;
-    }
-    apply_text(settings, text.str(), path, problems);
-  }
+  for (const auto& path : paths) apply_file(settings, path, problems, 0);
   return finish(std::move(settings), paths.empty() ? "relais.toml" : paths.back(), std::move(problems));
 }
 

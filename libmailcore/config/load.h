@@ -25,7 +25,7 @@ std::string to_string(const Problem& problem);  ///< "FILE:LINE: message"
 
 /// Reads `paths` in order; of a key that is in several files the last one counts (lists and tables are replaced, not
 /// joined; free tables such as [relay.routes] are joined key by key). An unknown key, a wrong type or value is a
-/// Problem. No file is opened beyond `paths`.
+/// Problem. A file may name more files, which are laid over it: `include = ["more.toml"]`.
 tl::expected<Settings, std::vector<Problem>> load(const std::vector<std::string>& paths);
 /// The same from text, for tests and tools: `name` stands in for the file's name.
 tl::expected<Settings, std::vector<Problem>> load_text(std::string_view toml, const std::string& name = "relais.toml");

@@ -173,3 +173,29 @@ TEST_CASE("addresses and prefixes") {
   for (const auto* text : {"192.0.2.0/33", "::/129", "192.0.2.0/", "192.0.2.0/-1", "/8"})
     CHECK_FALSE(IpPrefix::parse(text));
 }
+
+TEST_CASE("a file may include others, which are laid over it") {
+  const test::TemporaryDirectory temporary;
+  const auto write = [&](const char* name, const char* text) { std::ofstream(temporary / name) << text; };
+  write("main.toml", "include = \"extra.toml\"\n[smtp]\nrecipients = 5\nerrors = 7\n");
+  write("extra.toml", "[smtp]\nrecipients = 6\n");
+  const auto settings = config::load({temporary / "main.toml"});
+  REQUIRE(settings);
+  CHECK(settings->smtp.recipients == 6);
+  CHECK(settings->smtp.errors == 7);
+
+  write("extra.toml", "[smtp]\nrecipient = 6\n");
+  auto wrong = config::load({temporary / "main.toml"});
+  REQUIRE_FALSE(wrong);
+  CHECK(to_string(wrong.error().front()).find("extra.toml:2: unknown key smtp.recipient") != std::string::npos);
+
+  write("extra.toml", "include = [\"main.toml\"]\n");
+  wrong = config::load({temporary / "main.toml"});
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().front().message.find("nested too deep") != std::string::npos);
+
+  write("main.toml", "include = [\"absent.toml\", 5]\n");
+  wrong = config::load({temporary / "main.toml"});
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().size() == 2);
+}

@@ -13,7 +13,11 @@
 #include "net/loop.h"
 #include "net/tls_context.h"
 
+struct event;
+
 namespace mail::net {
+
+class TlsStream;
 
 enum class CloseReason {
   peer_closed,  ///< Orderly end from the peer: FIN, under TLS after close_notify.
@@ -36,6 +40,9 @@ class Connection {
     /// Output fell below the low-water mark after it had been above the high one, or after want_drained().
     virtual void on_drained() {}
     virtual void on_tls_started() {}
+    /// The peer has finished sending but may still read (FIN; `nc` and scripts do so). True: the connection stays open
+    /// for writing until close_when_written(); false: what is queued is written, then on_closed(peer_closed).
+    virtual bool on_end_of_input() { return false; }
     /// The last call: the descriptor is closed. Not called after abort() or the destructor.
     virtual void on_closed(CloseReason reason) = 0;
   };
@@ -77,7 +84,7 @@ class Connection {
   void start_tls(std::shared_ptr<const TlsContext> context);
   /// Client side. A failed verification closes with tls_failed.
   void start_tls(std::shared_ptr<const TlsContext> context, const TlsPeer& peer);
-  bool is_tls() const { return ssl_ != nullptr && tls_ready_; }
+  bool is_tls() const { return tls_ready_; }
   std::optional<TlsInfo> tls_info() const;
   /// Channel bindings, see tls_context.h; empty without TLS.
   std::string tls_exporter() const;
@@ -107,26 +114,31 @@ class Connection {
 
  private:
   struct Events;
-  struct Rare;  // what few connections need: TLS names, error text, rate watch
-  enum class Io { done, again, ended, failed, gone };
-  static void on_event(int fd, short what, void* self) noexcept;
-  static void on_timer(int fd, short what, void* self) noexcept;
+  struct Rare;  // what few connections need: TLS in the making, error text, the watch over the rate
+  static void on_read_event(int fd, short what, void* self) noexcept;
+  static void on_write_event(int fd, short what, void* self) noexcept;
+  static void on_timer_event(int fd, short what, void* self) noexcept;
+  template <class Step>
+  void guarded(Step step) noexcept;
   void readable();
-  void writable();
-  void expired();
-  Io read_some();
-  Io write_some();
-  long raw_read(char* to, std::size_t octets, CloseReason& reason, bool& again);
-  void continue_handshake();
-  void begin_handshake();
-  void handshake_done();
-  void update_events();
-  void schedule_flush();
-  void end_of_batch();
+  void read_away();
+  void end_of_input();
+  bool write_some();
   void flush_and_notify();
-  void finish(CloseReason reason);
+  void notify_drained();
+  void written_all();
+  void shut_down_sending();
+  void begin_handshake();
+  void continue_handshake();
+  void handshake_failed();
+  void expired();
+  bool too_slow();
+  void update_events();
+  void schedule_end_of_batch();
+  void end_of_batch();
   void arm_timer();
-  void start_linger();
+  void finish(CloseReason reason);
+  void release();
   Rare& rare();
 
   Loop& loop_;
@@ -135,20 +147,28 @@ class Connection {
   SocketAddress local_, peer_;
   std::unique_ptr<Events> events_;
   std::unique_ptr<Rare> rare_;
-  std::shared_ptr<const TlsContext> tls_;
-  ssl_st* ssl_ = nullptr;
+  std::unique_ptr<TlsStream> tls_;
   std::string output_;
   std::size_t written_ = 0;
-  std::size_t low_water_ = 16 * 1024, high_water_ = 256 * 1024;
+  std::size_t low_water_ = std::size_t{16} * 1024, high_water_ = std::size_t{256} * 1024;
   SteadyTime deadline_{};
   Task on_time_;
   std::uint64_t octets_read_ = 0, octets_written_ = 0;
   std::shared_ptr<void> token_;
-  std::shared_ptr<Connection*> self_;  // null once destroyed: deferred work and callbacks look here
+  std::shared_ptr<Connection*> self_;  // holds null once destroyed: deferred work and running callbacks look here
   int paused_ = 0;
-  bool tls_ready_ = false, tls_pending_ = false, tls_wants_write_ = false, tls_wants_read_ = false;
-  bool in_callback_ = false, flush_scheduled_ = false, closing_ = false, lingering_ = false, blocked_ = false;
-  bool was_above_ = false, want_drained_ = false, shut_ = false;
+  bool tls_ready_ = false;    // the handshake is done
+  bool tls_pending_ = false;  // the handshake starts when the clear output is written
+  bool in_callback_ = false;  // output is flushed when the handler returns
+  bool scheduled_ = false;    // end_of_batch() is deferred
+  bool blocked_ = false;      // the socket takes no more; waiting until it is writable
+  bool failed_ = false;       // writing failed: finish(error) at the end of the batch
+  bool held_back_ = false;    // above the high-water mark: reading pauses
+  bool want_drained_ = false;
+  bool input_ended_ = false;  // FIN came
+  bool closing_ = false;      // close_when_written() was called
+  bool lingering_ = false;    // FIN sent; reading away the rest
+  bool read_again_ = false;   // octets wait inside TLS where no event tells of them
 };
 
 }  // namespace mail::net

@@ -36,8 +36,11 @@ class Loop {
   void post(Task task);
   /// Runs `task` at the end of the current batch of events, before the loop sleeps. Loop thread only.
   void defer(Task task);
-  /// The time at the start of this batch: what time limits are counted from, without a system call.
-  SteadyTime now() const { return now_; }
+  /// The time of this batch: what time limits are counted from, with one system call per batch.
+  SteadyTime now() {
+    if (!now_known_) now_ = std::chrono::steady_clock::now(), now_known_ = true;
+    return now_;
+  }
   bool in_thread() const { return std::this_thread::get_id() == thread_.load(std::memory_order_relaxed); }
 
   event_base* base() const { return base_; }
@@ -50,7 +53,7 @@ class Loop {
   static void on_wake(int fd, short what, void* self) noexcept;
   void run_posted();
   void run_deferred();
-  void dispatch(int flags);
+  void dispatch(bool may_wait);
 
   event_base* base_ = nullptr;
   event* wake_ = nullptr;
@@ -63,6 +66,7 @@ class Loop {
   std::atomic<bool> stopped_{false};
   std::atomic<std::thread::id> thread_{};
   SteadyTime now_{};
+  bool now_known_ = false;
 };
 
 /// Calls back once after a while, or again and again. Its destructor and cancel() end it; both are allowed in the

@@ -69,6 +69,17 @@ class CaresResolver final : public Resolver {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Every question fails with one error: where the resolver could not be opened.
+class FailingResolver final : public Resolver {
+ public:
+  FailingResolver(Loop& loop, Error error) : loop_(loop), error_(std::move(error)) {}
+  [[nodiscard]] std::unique_ptr<Query> ask(DnsType type, std::string_view name, DnsCallback callback) override;
+
+ private:
+  Loop& loop_;
+  Error error_;
+};
+
 /// Answers from a table, for tests: what is not in it is NXDOMAIN.
 class TableResolver final : public Resolver {
  public:

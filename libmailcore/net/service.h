@@ -1,7 +1,7 @@
 // A daemon's frame, shared by mta serve, mda, pop3d and imapd: settings, listeners, TLS, privileges, loops, signals,
 // readiness, the end.
 //
-//   auto service = net::Service::open({.program = "pop3d", .paths = paths, .listeners = listeners_of});   // binds,
+//   auto service = net::Service::open({.program = "pop3d", .settings = settings, .listeners = listen});   // binds,
 //   loads keys, drops root if (!service) return service.error(); // an exit code; said on stderr Pop3Server
 //   server(service->settings(), ...);                                                        // open users, spool, as
 //   the user return (*service)->run([&](auto connection, const net::Listen& listen) { return
@@ -49,8 +49,8 @@ class Service {
 
   /// On SIGHUP, after log and certificates have been reopened; e.g. forget caches.
   void on_reload(std::function<void()> function);
-  /// On SIGTERM or SIGINT, before the sessions are told; `done` is called when the program's own work has come to a
-  /// good end.
+  /// On SIGTERM or SIGINT, when the sessions are gone (or run.stop_grace is over): `function` calls `done` when the
+  /// program's own work has come to a good end.
   void on_stop(std::function<void(Task done)> function);
 
   /// Serves until SIGTERM; logs event=ready and event=stopped, tells systemd; the exit code.

@@ -1,0 +1,179 @@
+#include "net/service.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace mail::net {
+
+struct Service::Impl {
+  ServiceOptions options;
+  std::unique_ptr<Loops> loops;
+  std::unique_ptr<WorkerPool> workers;
+  std::mutex resolvers_mutex;
+  std::unordered_map<Loop*, std::unique_ptr<Resolver>> resolvers;
+  std::unique_ptr<Server> server;
+  std::vector<std::unique_ptr<SignalWatch>> signals;
+  std::vector<std::function<void()>> reloads;
+  std::function<void(Task)> stop_work;
+  bool stopping = false;
+  bool inetd = false;
+
+  // ---- the start
+
+  /// Says it in the log, and on standard error where a person looks; under inetd that is the client's connection.
+  int refuse(const Error& error) const {
+    log_event(LogLevel::error, "start-failed", {{"text", error.text}});
+    const bool logged_there = options.settings.log.target == "stderr";
+    if (!inetd && !logged_there) std::fprintf(stderr, "%s: %s\n", options.program.c_str(), error.text.c_str());
+    return exit_code(error);
+  }
+
+  Status open_server() {
+    const auto& settings = options.settings;
+    if (inetd) {
+      MAIL_TRY(opened, Server::inetd(options.listeners.front(), settings.limits));
+      server = std::move(opened);
+    } else if (!options.listeners.empty()) {
+      MAIL_TRY(opened, Server::open(options.listeners, settings.limits));
+      server = std::move(opened);
+    } else if (!options.no_listeners) {
+      return fail(Error::Kind::permanent, "nothing to listen on: name an address in the configuration");
+    }
+    return {};
+  }
+
+  Status open_tls() {
+    const auto& tls = options.settings.tls;
+    const bool needed = options.needs_tls || std::ranges::any_of(options.listeners, &Listen::implicit_tls);
+    if (tls.certificates.empty() && !needed) return {};
+    std::vector<std::string> warnings;
+    const auto before = server ? server->tls() : nullptr;
+    MAIL_TRY(context, TlsContext::server(tls, before.get(), &warnings));
+    for (const auto& warning : warnings) log_event(LogLevel::warning, "tls", {{"text", warning}});
+    if (server) server->set_tls(std::move(context));
+    return {};
+  }
+
+  Status open() {
+    const auto& settings = options.settings;
+    inetd = options.inetd || (!options.no_listeners && !options.listeners.empty() && Server::started_by_inetd());
+    prepare_process();
+    MAIL_CHECK(open_log(options.program, settings.log, inetd));
+    const auto descriptors =
+        settings.limits.descriptors != 0 ? settings.limits.descriptors : settings.limits.connections * 2 + 256;
+    const auto have = set_process_limits(descriptors);
+    if (have < settings.limits.connections + 64)
+      log_event(LogLevel::warning, "descriptors", {{"have", have}, {"wanted", descriptors}});
+    MAIL_CHECK(open_server());
+    MAIL_CHECK(open_tls());
+    if (!options.keep_root) MAIL_CHECK(drop_privileges(settings.run));
+    MAIL_TRY(opened, Loops::open(inetd ? 1 : settings.run.threads));
+    loops = std::move(opened);
+    workers = std::make_unique<WorkerPool>(settings.run.workers);
+    return {};
+  }
+
+  // ---- while it runs
+
+  void reload() {
+    notify_reloading();
+    if (auto opened = open_log(options.program, options.settings.log, inetd); !opened)
+      log_event(LogLevel::error, "reload", {{"text", opened.error().text}});
+    if (auto loaded = open_tls(); !loaded)
+      log_event(LogLevel::error, "reload", {{"text", loaded.error().text}});  // the old ones stay
+    for (const auto& function : reloads) function();
+    log_event(LogLevel::info, "reloaded");
+    notify_ready();
+  }
+
+  void stop() {
+    if (std::exchange(stopping, true)) return loops->stop();  // a second signal: at once
+    notify_stopping();
+    log_event(LogLevel::info, "stopping", {{"connections", server ? server->connections() : 0}});
+    auto sessions_gone = [this] {
+      if (!stop_work) return loops->stop();
+      stop_work([this] { loops->first().post([this] { loops->stop(); }); });
+    };
+    if (server && !inetd)
+      server->shutdown(options.settings.run.stop_grace, std::move(sessions_gone));
+    else
+      sessions_gone();
+  }
+
+  void watch_signals() {
+    auto& loop = loops->first();
+    for (const int signal : {SIGTERM, SIGINT})
+      signals.push_back(std::make_unique<SignalWatch>(loop, signal, [this] { stop(); }));
+    signals.push_back(std::make_unique<SignalWatch>(loop, SIGHUP, [this] { reload(); }));
+  }
+};
+
+Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Service::~Service() {
+  impl_->signals.clear();
+  impl_->workers.reset();  // its jobs may post to loops, so it ends first
+  impl_->server.reset();
+  impl_->resolvers.clear();
+}
+
+tl::expected<std::unique_ptr<Service>, int> Service::open(ServiceOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  if (auto opened = impl->open(); !opened) return tl::unexpected(impl->refuse(opened.error()));
+  return std::unique_ptr<Service>(new Service(std::move(impl)));
+}
+
+const config::Settings& Service::settings() const { return impl_->options.settings; }
+Loops& Service::loops() { return *impl_->loops; }
+WorkerPool& Service::workers() { return *impl_->workers; }
+Server& Service::server() { return *impl_->server; }
+std::shared_ptr<const TlsContext> Service::tls() const { return impl_->server ? impl_->server->tls() : nullptr; }
+
+Resolver& Service::resolver(Loop& loop) {
+  const std::lock_guard lock(impl_->resolvers_mutex);
+  auto& resolver = impl_->resolvers[&loop];
+  if (!resolver) {
+    auto opened = CaresResolver::open(loop, settings().dns);
+    if (opened)
+      resolver = std::move(*opened);
+    else
+      resolver = std::make_unique<FailingResolver>(loop, std::move(opened).error());
+  }
+  return *resolver;
+}
+
+void Service::on_reload(std::function<void()> function) { impl_->reloads.push_back(std::move(function)); }
+void Service::on_stop(std::function<void(Task)> function) { impl_->stop_work = std::move(function); }
+
+int Service::run(Server::Factory factory) {
+  if (impl_->server) {
+    if (impl_->inetd) impl_->server->when_empty([this] { impl_->stop(); });
+    impl_->server->start(*impl_->loops, std::move(factory));
+  }
+  impl_->watch_signals();
+  impl_->loops->first().post([this] {
+    std::string addresses;
+    if (impl_->server)
+      for (const auto& address : impl_->server->addresses())
+        addresses += concat({addresses.empty() ? "" : " ", address.to_string()});
+    log_event(LogLevel::info, "ready", {{"pid", getpid()}, {"listen", addresses}});
+    if (!impl_->inetd) notify_ready();
+  });
+  impl_->loops->run();
+  log_event(LogLevel::info, "stopped");
+  return kExitOk;
+}
+
+void Service::stop() {
+  impl_->loops->first().post([this] { impl_->stop(); });
+}
+
+}  // namespace mail::net

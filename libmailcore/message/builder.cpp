@@ -60,7 +60,7 @@ void encode_body(std::string_view octets, bool text, std::vector<std::pair<std::
   const auto encoding = choose_encoding(octets, text);
   switch (encoding) {
     case TransferEncoding::base64:
-      body = encode_base64(octets);
+      body = text ? encode_base64(with_crlf(octets)) : encode_base64(octets);
       break;
     case TransferEncoding::quoted_printable:
       body = text ? encode_quoted_printable(octets) : encode_quoted_printable_binary(octets);

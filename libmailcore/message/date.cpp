@@ -153,6 +153,8 @@ void take_number(Cursor& in, Fields& fields) {
 
 std::optional<DateTime> parse_date(std::string_view value) {
   constexpr std::size_t kLongest = 1000;  // with comments; a date needs 31
+  if (const auto semicolon = value.rfind(';'); semicolon != std::string_view::npos)
+    value.remove_prefix(semicolon + 1);  // a Received field
   Cursor in(value.substr(0, kLongest));
   Fields fields;
   for (skip_filling(in); !in.at_end(); skip_filling(in)) {

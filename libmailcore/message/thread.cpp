@@ -82,8 +82,8 @@ std::size_t leader_octets(std::string_view text) {
 BaseSubject base_subject(std::string_view subject_value) {
   BaseSubject out;
   std::string text;
-  for (const auto word : split_words(decode_header_text(subject_value)))
-    text += text.empty() ? std::string(word) : " " + std::string(word);
+  const auto decoded = decode_header_text(subject_value);
+  for (const auto word : split_words(decoded)) text += text.empty() ? std::string(word) : " " + std::string(word);
   std::string_view rest = text;
   for (;;) {
     rest = trim_trailers(rest, out.is_reply_or_forward);

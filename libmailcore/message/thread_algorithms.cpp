@@ -40,11 +40,15 @@ class Threader {
     return at->second;
   }
 
-  /// Whether `ancestor` is above `descendant` or the same. Ids come from the network: links that would close a circle
-  /// are not made.
+  /// Whether `ancestor` is above `descendant` or the same, or too far away to tell: ids come from the network, and
+  /// links that would close a circle are not made.
   bool is_above(std::uint32_t ancestor, std::uint32_t descendant) const {
+    constexpr int kMostSteps = 10'000;  // else a mailbox could be made whose threads take for ever
+    if (ancestor == descendant) return true;
+    if (containers_[ancestor].children.empty()) return false;
+    int steps = 0;
     for (auto at = descendant; at != kNone; at = containers_[at].parent)
-      if (at == ancestor) return true;
+      if (at == ancestor || ++steps > kMostSteps) return true;
     return false;
   }
 
@@ -82,9 +86,9 @@ class Threader {
       }
       // The message's own References are the best word on its parent: an older link is undone.
       if (previous == kNone || previous == own) continue;
-      if (containers_[own].parent == previous || is_above(own, previous)) continue;
+      if (containers_[own].parent == previous) continue;
       unlink(own);
-      link(previous, own);
+      if (!is_above(own, previous)) link(previous, own);
     }
   }
 

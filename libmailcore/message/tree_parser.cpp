@@ -337,10 +337,14 @@ std::optional<TreeParser::Delimiter> TreeParser::delimiter() const {
   return std::nullopt;
 }
 
-/// Ends the current part and those around it, up to `until`, which stays open.
-void TreeParser::end_parts(std::uint32_t until, const Mark& end) {
-  for (auto index = current_; index != until && index != kNoPart; index = tree_.parts_[index].parent)
-    end_extent(tree_.parts_[index].body, end.offset, end.lines, end.bare_lf);
+/// Ends the current part and those around it, up to `until`, which stays open. An empty line right before the boundary
+/// ends a header and would begin the boundary too; it stays with the header, and so with all that the header is in.
+void TreeParser::end_parts(std::uint32_t until, Mark end) {
+  for (auto index = current_; index != until && index != kNoPart; index = tree_.parts_[index].parent) {
+    auto& body = tree_.parts_[index].body;
+    if (end.offset < body.begin) end = {body.begin, body.lines, body.bare_lf};
+    end_extent(body, end.offset, end.lines, end.bare_lf);
+  }
 }
 
 void TreeParser::on_delimiter(Delimiter found) {

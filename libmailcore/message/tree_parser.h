@@ -45,7 +45,7 @@ class TreeParser {
   std::optional<Delimiter> open_part(std::uint32_t part);
   std::optional<Delimiter> delimiter() const;
   void on_delimiter(Delimiter delimiter);
-  void end_parts(std::uint32_t until, const Mark& end);
+  void end_parts(std::uint32_t until, Mark end);
   std::string_view boundary_of(std::string_view content_type);
   void odd(Oddity::Kind kind, std::uint32_t part, std::size_t offset);
 

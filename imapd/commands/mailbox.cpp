@@ -1,0 +1,226 @@
+// SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE; CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
+#include <array>
+#include <optional>
+
+#include "base/strings.h"
+#include "imap/response.h"
+#include "imapd/commands/families.h"
+#include "imapd/commands/resync.h"
+#include "imapd/session.h"
+
+namespace mail::imapd {
+namespace {
+
+struct SelectParameters {
+  bool condstore = false;
+  std::optional<Resync> resync;
+};
+
+Result<SelectParameters> take_select_parameters(imap::Arguments& arguments) {
+  SelectParameters parameters;
+  MAIL_CHECK(arguments.space());
+  MAIL_CHECK(arguments.open());
+  do {
+    MAIL_TRY(name, arguments.atom());
+    if (iequals(name, "CONDSTORE")) {
+      parameters.condstore = true;
+    } else if (iequals(name, "QRESYNC")) {
+      MAIL_CHECK(arguments.space());
+      MAIL_TRY(resync, take_resync(arguments));
+      parameters.resync = std::move(resync);
+    } else {
+      return fail(Error::Kind::syntax, "Unknown SELECT parameter");
+    }
+  } while (arguments.take(' '));
+  MAIL_CHECK(arguments.close());
+  return parameters;
+}
+
+void describe(Session& session, bool first_unseen) {
+  auto& view = session.view();
+  session.send_flags(true);
+  session.untagged(decimal(view.exists()) + " EXISTS");
+  if (!session.enabled().imap4rev2) {
+    session.untagged(decimal(view.recent()) + " RECENT");
+    if (first_unseen)
+      if (const auto unseen = view.first_unseen())
+        session.untagged("OK [UNSEEN " + decimal(store::number(*unseen)) + "] First unseen");
+  }
+  session.untagged("OK [UIDVALIDITY " + decimal(store::number(view.uid_validity())) + "] UIDs valid");
+  session.untagged("OK [UIDNEXT " + decimal(store::number(view.uid_next())) + "] Predicted next UID");
+  session.untagged("OK [HIGHESTMODSEQ " + decimal(store::number(view.highest_modseq())) + "] Highest");
+  if (!view.mailbox_id().empty()) session.untagged("OK [MAILBOXID (" + view.mailbox_id() + ")] Ok");
+  if (session.enabled().imap4rev2) {
+    session.out() += "* LIST () ";
+    imap::append_string(session.out(), std::string_view(&session.environment().store->settings().separator, 1));
+    session.out() += ' ';
+    session.append_mailbox(view.name());
+    session.out() += "\r\n";
+  }
+}
+
+Completion select_mailbox(Session& session, imap::Arguments& arguments, bool read_only) {
+  IMAPD_TRY(name, session.mailbox_argument(arguments));
+  SelectParameters parameters;
+  if (!arguments.at_end()) {
+    IMAPD_TRY(given, take_select_parameters(arguments));
+    parameters = std::move(given);
+  }
+  IMAPD_CHECK(arguments.end());
+  if (parameters.resync && !session.enabled().qresync) return bad("ENABLE QRESYNC first");
+
+  auto view = session.account().select_ready(name, read_only);
+  if (!view) {
+    if (!session.may_block()) return on_worker();
+    // The mailbox that is selected is left whatever comes of it (RFC 9051 section 6.3.2).
+    auto opened = session.account().select(name, read_only);
+    if (!opened) {
+      if (session.selected()) {
+        session.close_mailbox();
+        session.untagged("OK [CLOSED] Previous mailbox closed");
+      }
+      return failed(opened.error(), "No such mailbox");
+    }
+    view = std::move(*opened);
+  }
+  if (session.selected()) {
+    session.close_mailbox();
+    session.untagged("OK [CLOSED] Previous mailbox closed");
+  }
+  if (parameters.condstore || parameters.resync) session.enabled().condstore = true;
+  session.select(std::move(view));
+  describe(session, true);
+  if (parameters.resync) answer_resync(session, *parameters.resync);
+  return ok(read_only ? "[READ-ONLY] EXAMINE completed" : "[READ-WRITE] SELECT completed");
+}
+
+Completion select(Session& session, imap::Arguments& arguments) { return select_mailbox(session, arguments, false); }
+Completion examine(Session& session, imap::Arguments& arguments) { return select_mailbox(session, arguments, true); }
+
+/// True where the view holds a message with \Deleted (among `uids`): EXPUNGE of nothing needs no disk.
+bool any_deleted(const store::View& view, const store::UidSet& uids) {
+  bool found = false;
+  view.rows(uids, [&](store::SequenceNumber, const store::MessageRow& row) {
+    found = store::has(row.flags, store::Flags::deleted);
+    return !found;
+  });
+  return found;
+}
+
+store::UidSet everything(const store::View& view) {
+  if (view.exists() == 0) return {};
+  return view.uids_of(store::SequenceNumber{1}, store::SequenceNumber{view.exists()});
+}
+
+Completion close(Session& session, imap::Arguments& arguments) {
+  IMAPD_CHECK(arguments.end());
+  if (!session.read_only() && any_deleted(session.view(), everything(session.view()))) {
+    if (!session.may_block()) return on_worker();
+    if (auto expunged = session.view().expunge(nullptr); !expunged) return failed(expunged.error(), "Not expunged");
+  }
+  session.close_mailbox();
+  return ok("CLOSE completed");
+}
+
+/// UNSELECT: leaves the mailbox without expunging (RFC 3691 section 2).
+Completion unselect(Session& session, imap::Arguments& arguments) {
+  IMAPD_CHECK(arguments.end());
+  session.close_mailbox();
+  return ok("UNSELECT completed");
+}
+
+Completion expunge(Session& session, imap::Arguments& arguments) {
+  std::optional<store::UidSet> uids;
+  if (session.uid_command()) {  // UID EXPUNGE (RFC 4315 section 2.1)
+    IMAPD_TRY(set, arguments.sequence_set());
+    IMAPD_TRY(messages, session.messages_of(set, true));
+    uids = std::move(messages);
+  }
+  IMAPD_CHECK(arguments.end());
+  if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
+  if (!session.may_block()) return on_worker();
+  if (auto expunged = session.view().expunge(uids ? &*uids : nullptr); !expunged)
+    return failed(expunged.error(), "Not expunged");
+  session.send_changes(true);
+  const std::string name = session.uid_command() ? "UID EXPUNGE completed" : "EXPUNGE completed";
+  if (!session.enabled().condstore) return ok(name);
+  return ok("[HIGHESTMODSEQ " + decimal(store::number(session.view().highest_modseq())) + "] " + name);
+}
+
+/// CREATE name [(USE (\Sent))] (RFC 6154 section 3)
+Completion create(Session& session, imap::Arguments& arguments) {
+  IMAPD_TRY(name, session.mailbox_argument(arguments));
+  std::string use;
+  if (arguments.take(' ')) {
+    IMAPD_CHECK(arguments.open());
+    do {
+      IMAPD_TRY(parameter, arguments.atom());
+      if (!iequals(parameter, "USE")) return bad("Unknown CREATE parameter");
+      IMAPD_CHECK(arguments.space());
+      IMAPD_TRY(uses, arguments.flag_list());
+      if (uses.size() > 1) return no("[USEATTR] Only one use is possible");
+      if (!uses.empty()) use = uses.front();
+      if (!use.empty() && !store::is_special_use(use)) return no("[USEATTR] Unknown use");
+    } while (arguments.take(' '));
+    IMAPD_CHECK(arguments.close());
+  }
+  IMAPD_CHECK(arguments.end());
+  // A trailing separator says that children are to come (RFC 9051 section 6.3.4); here every mailbox may have some.
+  const char separator = session.environment().store->settings().separator;
+  if (name.size() > 1 && name.back() == separator) name.pop_back();
+  if (auto created = session.account().create(name, use); !created) return failed(created.error(), "Not created");
+  if (auto status = session.account().status(name); status && !status->mailbox_id.empty())
+    return ok("[MAILBOXID (" + status->mailbox_id + ")] CREATE completed");
+  return ok("CREATE completed");
+}
+
+Completion remove(Session& session, imap::Arguments& arguments) {
+  IMAPD_TRY(name, session.mailbox_argument(arguments));
+  IMAPD_CHECK(arguments.end());
+  if (name == "INBOX") return no("[CANNOT] INBOX cannot be deleted");
+  const bool own = session.selected() && session.view().name() == name;
+  if (auto removed = session.account().remove(name); !removed) return failed(removed.error(), "Not deleted");
+  if (own) {
+    session.close_mailbox();
+    session.untagged("OK [CLOSED] The selected mailbox was deleted");
+  }
+  return ok("DELETE completed");
+}
+
+Completion rename(Session& session, imap::Arguments& arguments) {
+  IMAPD_TRY(from, session.mailbox_argument(arguments));
+  IMAPD_CHECK(arguments.space());
+  IMAPD_TRY(to, session.mailbox_argument(arguments));
+  IMAPD_CHECK(arguments.end());
+  if (auto renamed = session.account().rename(from, to); !renamed) return failed(renamed.error(), "Not renamed");
+  return ok("RENAME completed");
+}
+
+Completion subscription(Session& session, imap::Arguments& arguments, bool subscribed) {
+  IMAPD_TRY(name, session.mailbox_argument(arguments));
+  IMAPD_CHECK(arguments.end());
+  if (auto done = session.account().subscribe(name, subscribed); !done) return failed(done.error(), "Not changed");
+  return ok(subscribed ? "SUBSCRIBE completed" : "UNSUBSCRIBE completed");
+}
+Completion subscribe(Session& session, imap::Arguments& arguments) { return subscription(session, arguments, true); }
+Completion unsubscribe(Session& session, imap::Arguments& arguments) { return subscription(session, arguments, false); }
+
+constexpr std::array kMailboxCommands{
+    Command{.name = "SELECT", .run = select},
+    Command{.name = "EXAMINE", .run = examine},
+    Command{.name = "CLOSE", .run = close, .states = kSelected},
+    Command{.name = "UNSELECT", .run = unselect, .states = kSelected, .capability = "UNSELECT"},
+    Command{.name = "EXPUNGE", .run = expunge, .states = kSelected, .polls = true},
+    Command{.name = "UID EXPUNGE", .run = expunge, .states = kSelected, .polls = true},
+    Command{.name = "CREATE", .run = create, .disk = true},
+    Command{.name = "DELETE", .run = remove, .disk = true},
+    Command{.name = "RENAME", .run = rename, .disk = true},
+    Command{.name = "SUBSCRIBE", .run = subscribe, .disk = true},
+    Command{.name = "UNSUBSCRIBE", .run = unsubscribe, .disk = true},
+};
+
+}  // namespace
+
+std::span<const Command> mailbox_commands() { return kMailboxCommands; }
+
+}  // namespace mail::imapd

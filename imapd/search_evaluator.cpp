@@ -1,0 +1,264 @@
+#include "imapd/search_evaluator.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "imapd/flags.h"
+#include "imapd/session.h"
+#include "imapd/uid_sets.h"
+#include "message/charset.h"
+
+namespace mail::imapd {
+
+using imap::SearchKey;
+using Kind = SearchKey::Kind;
+using store::UidSet;
+
+namespace {
+
+constexpr std::int64_t kDay = 86400;
+
+store::View::TextQuery query_of(const SearchKey& key) {
+  using Where = store::View::TextQuery::Where;
+  struct FieldRow {
+    std::string_view name;
+    Where where;
+  };
+  static constexpr std::array kFields{FieldRow{"Bcc", Where::bcc}, FieldRow{"Cc", Where::cc},
+                                      FieldRow{"From", Where::from}, FieldRow{"Subject", Where::subject},
+                                      FieldRow{"To", Where::to}};
+  store::View::TextQuery query;
+  query.needle = key.text;
+  if (key.kind == Kind::body) {
+    query.where = Where::body;
+  } else if (key.kind == Kind::text) {
+    query.where = Where::text;
+  } else {
+    const auto row = std::ranges::find_if(kFields, [&](const FieldRow& r) { return iequals(r.name, key.field); });
+    query.where = row == kFields.end() ? Where::header : row->where;
+    query.field = key.field;
+  }
+  return query;
+}
+
+/// What it costs to evaluate a key, for the order within an AND.
+int cost(const SearchKey& key) {
+  switch (key.kind) {
+    case Kind::sequence:
+    case Kind::uid:
+      return 0;
+    case Kind::header:
+      return 3;
+    case Kind::text:
+    case Kind::body:
+      return 10;
+    case Kind::all:
+    case Kind::any:
+    case Kind::negated: {
+      int most = 1;
+      for (const auto& child : key.children) most = std::max(most, cost(child));
+      return most;
+    }
+    default:
+      return key.date == SearchKey::Date::sent ? 2 : 1;
+  }
+}
+
+}  // namespace
+
+UidSet everything(const store::View& view) {
+  if (view.exists() == 0) return {};
+  return view.uids_of(store::SequenceNumber{1}, store::SequenceNumber{view.exists()});
+}
+
+bool asks_for_modseq(const SearchKey& key) {
+  return key.kind == Kind::modseq || std::ranges::any_of(key.children, asks_for_modseq);
+}
+
+std::optional<Completion> decode_charset(SearchKey& key, const std::string& charset) {
+  if (charset.empty() || charset == "UTF-8" || charset == "US-ASCII") {
+    // Without a charset UTF-8 is taken for what it is: mutt sends it so.
+    if (!imap::decode_strings(
+            key, [](const std::string& text) { return is_utf8(text) ? std::optional(text) : std::nullopt; }))
+      return bad("Search string is not UTF-8");
+    return std::nullopt;
+  }
+  if (!message::is_known_charset(charset)) return no("[BADCHARSET (UTF-8 US-ASCII ISO-8859-1)] Unknown charset");
+  imap::decode_strings(key, [&](const std::string& text) { return std::optional(message::to_utf8(text, charset)); });
+  return std::nullopt;
+}
+
+SearchEvaluator::SearchEvaluator(Session& session)
+    : session_(session),
+      view_(session.view()),
+      now_(std::chrono::floor<std::chrono::seconds>(session.environment().clock->now()).time_since_epoch().count()) {}
+
+bool SearchEvaluator::ready(const SearchKey& key, const UidSet& within) const {
+  switch (key.kind) {
+    case Kind::header:
+    case Kind::body:
+    case Kind::text:
+      return view_.search_ready(query_of(key), within);
+    case Kind::larger:
+    case Kind::smaller:
+      return view_.has_sizes(within);
+    case Kind::email_id:
+    case Kind::thread_id:
+      return view_.has_summaries(within);
+    case Kind::before:
+    case Kind::on:
+    case Kind::since:
+      return key.date != SearchKey::Date::sent || view_.has_summaries(within);
+    default:
+      return std::ranges::all_of(key.children, [&](const SearchKey& child) { return ready(child, within); });
+  }
+}
+
+UidSet SearchEvaluator::rows_where(const UidSet& within, const Row& matches) const {
+  UidSet found;
+  view_.rows(within, [&](store::SequenceNumber number, const store::MessageRow& row) {
+    if (matches(number, row)) found.add(row.uid);
+    return true;
+  });
+  return found;
+}
+
+Result<UidSet> SearchEvaluator::summaries_where(const UidSet& within, const Summarised& matches) {
+  if (!view_.has_summaries(within)) MAIL_CHECK(view_.complete_summaries(within));
+  UidSet found;
+  view_.summaries(within, [&](store::SequenceNumber, const store::MessageRow& row, const store::Summary& summary) {
+    if (matches(row, summary)) found.add(row.uid);
+    return true;
+  });
+  return found;
+}
+
+Result<UidSet> SearchEvaluator::all_of(const SearchKey& key, UidSet within) {
+  std::vector<const SearchKey*> order;
+  for (const auto& child : key.children) order.push_back(&child);
+  std::ranges::stable_sort(order, {}, [](const SearchKey* child) { return cost(*child); });
+  for (const auto* child : order) {
+    if (within.empty()) break;
+    MAIL_TRY(found, evaluate(*child, within));
+    within = std::move(found);
+  }
+  return within;
+}
+
+Result<UidSet> SearchEvaluator::by_flag(const SearchKey& key, const UidSet& within) const {
+  MAIL_TRY(names, flags_of({key.text}));
+  const bool set = key.number != 0;
+  if (names.keywords.empty())
+    return rows_where(within,
+                      [&](auto, const store::MessageRow& row) { return store::has(row.flags, names.flags) == set; });
+  const auto& keywords = session_.keywords();
+  const auto found =
+      std::ranges::find_if(keywords, [&](const std::string& name) { return iequals(name, names.keywords.front()); });
+  if (found == keywords.end()) return set ? UidSet{} : within;
+  const auto bit = store::KeywordBits{1} << (found - keywords.begin());
+  return rows_where(within, [&](auto, const store::MessageRow& row) { return ((row.keywords & bit) != 0) == set; });
+}
+
+Result<UidSet> SearchEvaluator::by_date(const SearchKey& key, const UidSet& within) {
+  const std::int64_t from = std::chrono::duration_cast<std::chrono::seconds>(key.day.time_since_epoch()).count();
+  const auto matches = [&](std::int64_t time) {
+    if (key.kind == Kind::before) return time < from;
+    if (key.kind == Kind::since) return time >= from;
+    return time >= from && time < from + kDay;
+  };
+  switch (key.date) {
+    case SearchKey::Date::internal:
+      return rows_where(within, [&](auto, const store::MessageRow& row) { return matches(row.internal_date); });
+    case SearchKey::Date::saved:
+      return rows_where(within, [&](auto, const store::MessageRow& row) {
+        return matches(row.save_date != 0 ? row.save_date : row.internal_date);
+      });
+    case SearchKey::Date::sent:
+      break;
+  }
+  return summaries_where(
+      within, [&](const store::MessageRow&, const store::Summary& summary) { return matches(summary.sent_date); });
+}
+
+Result<UidSet> SearchEvaluator::by_text(const SearchKey& key, const UidSet& within) {
+  const auto query = query_of(key);
+  if (!view_.search_ready(query, within) && !view_.has_summaries(within)) MAIL_CHECK(view_.complete_summaries(within));
+  return view_.search_text(query, within);
+}
+
+Result<UidSet> SearchEvaluator::by_set(const SearchKey& key, const UidSet& within) {
+  MAIL_TRY(named, session_.messages_of(key.set, key.kind == Kind::uid));
+  return intersection(within, named);
+}
+
+Result<UidSet> SearchEvaluator::by_size(const SearchKey& key, const UidSet& within) {
+  if (!view_.has_sizes(within)) MAIL_CHECK(view_.complete_sizes(within));
+  const bool larger = key.kind == Kind::larger;
+  return rows_where(within, [&](auto, const store::MessageRow& row) {
+    return larger ? row.octets > key.number : row.octets < key.number;
+  });
+}
+
+Result<UidSet> SearchEvaluator::evaluate(const SearchKey& key, const UidSet& within) {
+  if (within.empty()) return UidSet{};
+  switch (key.kind) {
+    case Kind::all:
+      return all_of(key, within);
+    case Kind::any: {
+      MAIL_TRY(first, evaluate(key.children[0], within));
+      MAIL_TRY(second, evaluate(key.children[1], difference(within, first)));
+      return sum(first, second);
+    }
+    case Kind::negated: {
+      MAIL_TRY(found, evaluate(key.children[0], within));
+      return difference(within, found);
+    }
+    case Kind::sequence:
+    case Kind::uid:
+      return by_set(key, within);
+    case Kind::flag:
+      return by_flag(key, within);
+    case Kind::recent:
+      return rows_where(within, [&](auto, const store::MessageRow& row) {
+        return row.recent == (key.number != 0) && (key.number != 2 || !store::has(row.flags, store::Flags::seen));
+      });
+    case Kind::header:
+    case Kind::body:
+    case Kind::text:
+      return by_text(key, within);
+    case Kind::larger:
+    case Kind::smaller:
+      return by_size(key, within);
+    case Kind::older:
+      return rows_where(within, [&](auto, const store::MessageRow& row) {
+        return row.internal_date <= now_ - static_cast<std::int64_t>(key.number);
+      });
+    case Kind::younger:
+      return rows_where(within, [&](auto, const store::MessageRow& row) {
+        return row.internal_date >= now_ - static_cast<std::int64_t>(key.number);
+      });
+    case Kind::before:
+    case Kind::on:
+    case Kind::since:
+      return by_date(key, within);
+    case Kind::modseq:
+      return rows_where(within,
+                        [&](auto, const store::MessageRow& row) { return store::number(row.modseq) >= key.number; });
+    case Kind::email_id:
+      return summaries_where(within, [&](const store::MessageRow&, const store::Summary& summary) {
+        return summary.email_id == key.text;
+      });
+    case Kind::thread_id:
+      return summaries_where(within, [&](const store::MessageRow&, const store::Summary& summary) {
+        return summary.thread_id == key.text;
+      });
+    case Kind::save_date_supported:
+      return within;
+    case Kind::filter:
+      return fail(Error::Kind::not_found, "No such filter");
+  }
+  return UidSet{};
+}
+
+}  // namespace mail::imapd

@@ -1,0 +1,304 @@
+#include "imapd/session.h"
+
+#include "base/log.h"
+#include "base/overloaded.h"
+#include "base/strings.h"
+#include "imap/mutf7.h"
+#include "imap/response.h"
+
+namespace mail::imapd {
+
+Session::Session(const Environment& environment, std::string peer, directory::RunBlocking run_blocking,
+                 std::function<void()> wake)
+    : environment_(environment),
+      reader_(environment.before_login),
+      peer_(std::move(peer)),
+      run_blocking_(std::move(run_blocking)),
+      wake_(std::move(wake)) {}
+
+Session::~Session() { close_mailbox(); }
+
+void Session::set_channel(sasl::Channel channel) {
+  channel_ = std::move(channel);
+  login_.reset();
+}
+
+void Session::greet() {
+  untagged("OK [CAPABILITY " + capabilities() + "] " + environment_.policy.host_name + " ready");
+}
+
+void Session::greet_preauthenticated(const directory::User& user) {
+  log_in(user);
+  resume_ = [this] {
+    auto done = open_account();
+    if (done.kind == Completion::Kind::worker) return done;
+    if (done.kind == Completion::Kind::ok) {
+      untagged("PREAUTH [CAPABILITY " + capabilities() + "] Logged in as " + user_.name);
+    } else {
+      untagged("BYE " + done.text);
+      closing_ = true;
+    }
+    return Completion{Completion::Kind::silent, {}};
+  };
+}
+
+void Session::untagged(std::string_view text) {
+  out_ += "* ";
+  out_ += text;
+  out_ += "\r\n";
+}
+
+void Session::tls_started(sasl::Channel channel) {
+  // RFC 9051 section 6.2.1: what was said in clear is forgotten.
+  reader_.tls_started();
+  set_channel(std::move(channel));
+}
+
+void Session::shut_down(std::string_view why) {
+  if (!closing_) untagged(concat({"BYE ", why}));
+  closing_ = true;
+}
+
+Session::Next Session::run(bool on_worker) {
+  on_worker_ = on_worker;
+  next_ = Next::input;
+  if (idling_ && !bring_up_to_date()) return Next::worker;
+  for (;;) {
+    if (closing_) return Next::close;
+    if (requested_) return *std::exchange(requested_, std::nullopt);
+    if (resume_) {
+      auto resume = std::exchange(resume_, nullptr);
+      auto completion = resume();
+      const bool again = completion.kind == Completion::Kind::worker || completion.kind == Completion::Kind::wait;
+      if (again && !resume_) resume_ = std::move(resume);
+      if (completion.kind == Completion::Kind::worker) return Next::worker;
+      if (completion.kind == Completion::Kind::wait) return Next::wait;
+      if (!settle(std::move(completion))) return next_;
+      continue;
+    }
+    if (finished_) {
+      if (!settle(*std::exchange(finished_, std::nullopt))) return next_;
+      continue;
+    }
+    if (work_) {
+      if (!settle(work_->step(*this))) return next_;
+      continue;
+    }
+    if (std::exchange(rerun_, false)) {
+      dispatch();
+      if (next_ != Next::input) return next_;
+      continue;
+    }
+    // What is ready to go out goes before more is done: pipelined commands must not pile up their answers.
+    if (out_.size() > kPiece) return Next::more;
+    auto event = reader_.next();
+    if (!event) return Next::input;
+    std::visit([this](const auto& e) { act(e); }, *event);
+    if (next_ != Next::input) return next_;
+  }
+}
+
+void Session::act(const imap::CommandReader::Command& command) {
+  tag_ = command.tag;
+  arguments_ = command.arguments;
+  uid_command_ = command.name.starts_with("UID ");
+  command_ = find_command(command.name);
+  static constexpr Command kUnknown{"", nullptr, 0};
+  if (command_ == nullptr) {
+    command_ = &kUnknown;
+    settle(bad("Unknown command"));
+  } else if ((command_->states & state()) == 0) {
+    settle(bad(state() == kNotAuthenticated            ? "Log in first"
+               : command_->states == kNotAuthenticated ? "Already logged in"
+                                                       : "Select a mailbox first"));
+  } else {
+    dispatch();
+  }
+}
+
+void Session::dispatch() {
+  if (command_->disk && !on_worker_) {
+    rerun_ = true;
+    next_ = Next::worker;
+    return;
+  }
+  imap::Arguments arguments(arguments_);
+  settle(command_->run(*this, arguments));
+}
+
+bool Session::settle(Completion completion) {
+  using Kind = Completion::Kind;
+  switch (completion.kind) {
+    case Kind::worker:
+      rerun_ = work_ == nullptr;
+      next_ = Next::worker;
+      return false;
+    case Kind::more:
+      next_ = Next::more;
+      return false;
+    case Kind::line:
+      next_ = Next::input;
+      return true;
+    case Kind::wait:
+      return true;
+    case Kind::silent:
+      return true;
+    case Kind::ok:
+    case Kind::no:
+    case Kind::bad:
+      break;
+  }
+  work_.reset();
+  if (view_ != nullptr && command_ != nullptr && command_->polls && view_->stale()) {
+    if (!on_worker_) {
+      finished_ = std::move(completion);
+      next_ = Next::worker;
+      return false;
+    }
+    if (auto refreshed = view_->refresh(); !refreshed)
+      log_event(LogLevel::warning, "refresh_failed", {{"user", user_.name}, {"error", refreshed.error().text}});
+  }
+  if (view_ != nullptr && completion.kind != Kind::bad)
+    send_changes(command_ == nullptr || !command_->keeps_numbers || uid_command_);
+  respond(std::move(completion));
+  return true;
+}
+
+void Session::respond(Completion completion) {
+  using Kind = Completion::Kind;
+  out_ += tag_;
+  out_ += completion.kind == Kind::ok ? " OK " : completion.kind == Kind::no ? " NO " : " BAD ";
+  out_ += completion.text;
+  out_ += "\r\n";
+  command_ = nullptr;
+  arguments_ = {};
+  reader_.finish();
+  if (completion.kind == Kind::bad) count_error();
+}
+
+void Session::count_error() {
+  if (++errors_ >= environment_.settings.imap.errors) shut_down("Too many errors");
+}
+
+void Session::act(const imap::CommandReader::Literal& literal) {
+  if (account_ == nullptr && literal.name != "LOGIN" && literal.name != "ID" && literal.name != "AUTHENTICATE") {
+    reader_.refuse_literal("Log in first", false);
+    return;
+  }
+  reader_.accept_literal();
+  if (literal.synchronizing) out_ += "+ Ready for literal data\r\n";
+}
+
+void Session::act(const imap::CommandReader::LiteralOctets&) {}
+
+void Session::act(const imap::CommandReader::Line& line) {
+  auto on_line = std::exchange(on_line_, nullptr);
+  settle(on_line(line.text));
+}
+
+void Session::act(const imap::CommandReader::Refused& refused) {
+  if (on_line_) {  // An over-long line in the middle of AUTHENTICATE or IDLE ends that command.
+    on_line_ = nullptr;
+    stop_idle();
+    command_ = nullptr;
+  }
+  out_ += refused.tag;
+  out_ += refused.too_big ? " NO [TOOBIG] " : " BAD ";
+  out_ += refused.text;
+  out_ += "\r\n";
+  if (refused.fatal) shut_down("Cannot get in step again");
+  count_error();
+}
+
+Completion Session::start(std::unique_ptr<Work> work) {
+  work_ = std::move(work);
+  return work_->step(*this);
+}
+
+Completion Session::read_line(std::function<Completion(std::string_view)> on_line, std::string_view challenge) {
+  out_ += "+ ";
+  out_ += challenge;
+  out_ += "\r\n";
+  on_line_ = std::move(on_line);
+  reader_.expect_line();
+  return {Completion::Kind::line, {}};
+}
+
+Completion Session::wait_for(std::function<Completion()> resume) {
+  resume_ = std::move(resume);
+  return {Completion::Kind::wait, {}};
+}
+
+directory::Login& Session::login() {
+  if (!login_) {
+    login_ = std::make_unique<directory::Login>(*environment_.directory, environment_.throttle, environment_.policy,
+                                                run_blocking_, directory::Login::Peer{"imap", peer_});
+    login_->set_channel(channel_);
+  }
+  return *login_;
+}
+
+void Session::log_in(directory::User user) { user_ = std::move(user); }
+
+Completion Session::open_account() {
+  const auto location = location_of(user_, environment_.settings);
+  auto account = environment_.store->open_account(location);
+  if (!account) {
+    if (!on_worker_) return on_worker();
+    auto opened = environment_.store->account(location);
+    if (!opened) {
+      log_event(LogLevel::error, "account_failed", {{"user", user_.name}, {"error", opened.error().text}});
+      return failed(opened.error(), "The mailbox cannot be opened");
+    }
+    account = std::move(*opened);
+  }
+  account_ = std::move(account);
+  reader_.set_limits(environment_.after_login);
+  login_.reset();
+  return ok("[CAPABILITY " + capabilities() + "] Logged in");
+}
+
+void Session::forget_user() {
+  close_mailbox();
+  account_.reset();
+  user_ = {};
+  enabled_ = {};
+  saved_result_ = {};
+  reader_.set_limits(environment_.before_login);
+}
+
+void Session::select(std::shared_ptr<store::View> view) {
+  close_mailbox();
+  view_ = std::move(view);
+  refresh_keywords();
+}
+
+void Session::close_mailbox() {
+  if (view_) view_->set_notify({});
+  view_.reset();
+  saved_result_ = {};
+  keywords_ = {};
+}
+
+void Session::start_idle() {
+  idling_ = true;
+  if (view_) view_->set_notify(wake_);
+}
+
+void Session::stop_idle() {
+  idling_ = false;
+  if (view_) view_->set_notify({});
+}
+
+bool Session::bring_up_to_date() {
+  if (!view_) return true;
+  if (view_->stale()) {
+    if (!on_worker_) return false;
+    if (auto refreshed = view_->refresh(); !refreshed)
+      log_event(LogLevel::warning, "refresh_failed", {{"user", user_.name}, {"error", refreshed.error().text}});
+  }
+  send_changes(true);
+  return true;
+}
+
+}  // namespace mail::imapd

@@ -1,0 +1,187 @@
+// One client's conversation: commands in, responses out, state of RFC 9051 section 3. No sockets: client.h carries the
+// octets, and gives the session a worker's thread where it asks for one. One thread at a time.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "config/settings.h"
+#include "directory/login.h"
+#include "imap/command_reader.h"
+#include "imap/number_set.h"
+#include "imapd/command.h"
+#include "store/account.h"
+#include "store/mailbox.h"
+#include "store/store.h"
+
+namespace mail::imapd {
+
+/// What all sessions of the process share. Outlives them.
+struct Environment {
+  config::Settings settings;
+  std::shared_ptr<store::Store> store;
+  const directory::Directory* directory = nullptr;
+  directory::Throttle* throttle = nullptr;
+  sasl::ServerPolicy policy;
+  imap::ReaderLimits before_login, after_login;
+  const Clock* clock = &Clock::system();
+  bool tls_available = false;
+};
+/// Sets limits and policy from env.settings.
+void prepare(Environment& environment);
+/// Where a user's mail is.
+store::AccountLocation location_of(const directory::User& user, const config::Settings& settings);
+
+/// What ENABLE has switched on.
+struct Enabled {
+  bool condstore = false, qresync = false, utf8 = false, imap4rev2 = false, uid_only = false;
+};
+
+class Session {
+ public:
+  /// Output is handed on in pieces of about this size: large enough for the network, small enough for ten thousand
+  /// sessions.
+  static constexpr std::size_t kPiece = 256 * 1024;
+
+  enum class Next : std::uint8_t {
+    input,      ///< receive() more.
+    worker,     ///< run(true) on a worker.
+    more,       ///< Send output(), then run() again.
+    wait,       ///< The wake function will be called.
+    start_tls,  ///< After output(): TLS, then tls_started().
+    compress,   ///< After output(): DEFLATE both ways, then compress_started().
+    close,      ///< After output().
+  };
+
+  /// @param wake  called (from any thread) when run() has something to do without new octets
+  Session(const Environment& environment, std::string peer, directory::RunBlocking run_blocking,
+          std::function<void()> wake);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // For who carries it.
+  void set_channel(sasl::Channel channel);  ///< At the start, and by tls_started().
+  void greet();
+  void greet_preauthenticated(const directory::User& user);  ///< `imapd --preauth`. Call run() after it.
+  void receive(std::string_view octets) { reader_.receive(octets); }
+  Next run(bool on_worker);
+  std::string& output() { return out_; }
+  void tls_started(sasl::Channel channel);
+  void compress_started() { compressed_ = true; }
+  void shut_down(std::string_view why);  ///< BYE, then Next::close.
+  bool logged_in() const { return account_ != nullptr; }
+  bool idling() const { return idling_; }
+  const std::string& user() const { return user_.name; }
+
+  // For the commands.
+  const Environment& environment() const { return environment_; }
+  std::string& out() { return out_; }
+  void untagged(std::string_view text);  ///< `* ` text CRLF
+  bool may_block() const { return on_worker_; }
+  std::uint8_t state() const {
+    return account_ == nullptr ? kNotAuthenticated : view_ == nullptr ? kAuthenticated : kSelected;
+  }
+  store::Account& account() { return *account_; }
+  std::shared_ptr<store::Account> shared_account() const { return account_; }
+  store::View& view() { return *view_; }
+  bool selected() const { return view_ != nullptr; }
+  Enabled& enabled() { return enabled_; }
+  bool utf8() const { return enabled_.utf8 || enabled_.imap4rev2; }
+  bool uid_command() const { return uid_command_; }
+  bool encrypted() const { return channel_.encrypted; }
+  bool compressed() const { return compressed_; }
+  const std::string& tag() const { return tag_; }
+  directory::Login& login();
+  void log_in(directory::User user);  ///< Sets the user; open_account() follows.
+  Completion open_account();
+  void log_out() { closing_ = true; }
+  void forget_user();  ///< UNAUTHENTICATE
+  void request(Next next) { requested_ = next; }
+
+  void select(std::shared_ptr<store::View> view);
+  void close_mailbox();
+  void start_idle();
+  void stop_idle();
+  Completion start(std::unique_ptr<Work> work);
+  Completion read_line(std::function<Completion(std::string_view)> on_line, std::string_view challenge);
+  Completion wait_for(std::function<Completion()> resume);
+  void wake() { wake_(); }
+  /// Next::wait is to last this long; 0: until the wake function is called.
+  std::chrono::milliseconds take_delay() { return std::exchange(delay_, {}); }
+  void set_delay(std::chrono::milliseconds delay) { delay_ = delay; }
+
+  /// Names of the mailbox's keywords, by bit.
+  const std::vector<std::string>& keywords() const { return keywords_; }
+  void refresh_keywords();
+  /// `FLAGS (…)` and `[PERMANENTFLAGS (…)]`
+  void send_flags(bool permanent);
+  /// Tells what changed, if that is allowed now.
+  void send_changes(bool expunges);
+  /// `* n FETCH (…)` with flags, UID and MODSEQ as the session's ENABLEs want them.
+  void send_flags_of(store::Uid uid, bool with_flags, bool always_uid);
+  void append_mailbox(std::string_view name);
+  /// A mailbox name of a command, as the store knows it: UTF-8, INBOX in upper case.
+  Result<std::string> mailbox_argument(imap::Arguments& arguments);
+  Result<std::string> mailbox_from_wire(const std::string& name) const;
+  /// The messages of a set argument, `$` included. Sequence numbers beyond the mailbox are BAD, unknown UIDs are passed
+  /// over.
+  Result<store::UidSet> messages_of(const imap::SequenceSet& set, bool uids);
+  store::UidSet& saved_result() { return saved_result_; }  ///< SEARCHRES
+  void use_condstore();                                    ///< RFC 7162 section 3.1: a CONDSTORE-enabling command.
+  bool read_only() const { return view_ != nullptr && view_->read_only(); }
+  std::string capabilities() const;
+
+ private:
+  void act(const imap::CommandReader::Command& command);
+  void act(const imap::CommandReader::Literal& literal);
+  void act(const imap::CommandReader::LiteralOctets& octets);
+  void act(const imap::CommandReader::Line& line);
+  void act(const imap::CommandReader::Refused& refused);
+  void dispatch();
+  /// True where the command is over.
+  bool settle(Completion completion);
+  bool bring_up_to_date();
+  void respond(Completion completion);
+  void count_error();
+
+  const Environment& environment_;
+  imap::CommandReader reader_;
+  std::string out_;
+  std::string peer_;
+  directory::RunBlocking run_blocking_;
+  std::function<void()> wake_;
+  sasl::Channel channel_;
+  std::unique_ptr<directory::Login> login_;
+  directory::User user_;
+  std::shared_ptr<store::Account> account_;
+  std::shared_ptr<store::View> view_;
+  std::vector<std::string> keywords_;
+  Enabled enabled_;
+  store::UidSet saved_result_;
+  std::string tag_;
+  std::string_view arguments_;  // of the command that runs: the reader keeps them until it is finished
+  const Command* command_ = nullptr;
+  std::unique_ptr<Work> work_;
+  std::function<Completion(std::string_view)> on_line_;
+  std::function<Completion()> resume_;
+  std::optional<Completion> finished_;  // only the news are to be sent before it
+  std::optional<Next> requested_;
+  Next next_ = Next::input;
+  std::chrono::milliseconds delay_{0};
+  std::size_t errors_ = 0;
+  bool on_worker_ = false;
+  bool rerun_ = false;
+  bool closing_ = false;
+  bool compressed_ = false;
+  bool uid_command_ = false;
+  bool idling_ = false;
+};
+
+}  // namespace mail::imapd

@@ -1,0 +1,134 @@
+// What a session says of its selected mailbox, and how it understands names and sets.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "imap/mutf7.h"
+#include "imap/response.h"
+#include "imapd/flags.h"
+#include "imapd/session.h"
+
+namespace mail::imapd {
+
+void Session::append_mailbox(std::string_view name) { imap::append_mailbox(out_, name, utf8()); }
+
+Result<std::string> Session::mailbox_argument(imap::Arguments& arguments) {
+  MAIL_TRY(text, arguments.astring());
+  return mailbox_from_wire(text);
+}
+
+Result<std::string> Session::mailbox_from_wire(const std::string& text) const {
+  auto name = imap::mailbox_name_from_wire(text, utf8());
+  if (!name) return fail(Error::Kind::syntax, "Mailbox name is not valid");
+  const char separator = environment_.store->settings().separator;
+  if (istarts_with(*name, "INBOX") && (name->size() == 5 || (*name)[5] == separator)) name->replace(0, 5, "INBOX");
+  return std::move(*name);
+}
+
+Result<store::UidSet> Session::messages_of(const imap::SequenceSet& set, bool uids) {
+  if (set.saved()) return view_->existing(saved_result_);
+  store::UidSet result;
+  if (uids) {
+    const auto numbers = set.resolve(store::number(view_->last_uid()));
+    std::vector<store::UidRange> ranges;
+    ranges.reserve(numbers.ranges().size());
+    for (const auto& range : numbers.ranges()) ranges.push_back({store::Uid{range.first}, store::Uid{range.last}});
+    return view_->existing(store::UidSet(std::move(ranges)));
+  }
+  const auto numbers = set.resolve(view_->exists());
+  if (numbers.highest() > view_->exists() || (numbers.empty() && view_->exists() == 0 && !set.has_star()))
+    return fail(Error::Kind::syntax, "No such message");
+  if (numbers.empty()) return fail(Error::Kind::syntax, "No messages");
+  for (const auto& range : numbers.ranges()) {
+    const auto part = view_->uids_of(store::SequenceNumber{range.first}, store::SequenceNumber{range.last});
+    for (const auto& uid_range : part.ranges()) result.add(uid_range.first, uid_range.last);
+  }
+  return result;
+}
+
+void Session::refresh_keywords() { keywords_ = view_ ? view_->keywords() : std::vector<std::string>{}; }
+
+void Session::send_flags(bool permanent) {
+  std::string names = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+  if (std::ranges::find(keywords_, "$Forwarded") == keywords_.end()) names += " $Forwarded";
+  for (const auto& keyword : keywords_) names += " " + keyword;
+  untagged("FLAGS (" + names + ")");
+  if (!permanent) return;
+  if (view_->read_only())
+    untagged("OK [PERMANENTFLAGS ()] Read-only mailbox");
+  else
+    untagged("OK [PERMANENTFLAGS (" + names + (view_->may_add_keywords() ? " \\*" : "") + ")] Flags kept");
+}
+
+void Session::send_flags_of(store::Uid uid, bool with_flags, bool always_uid) {
+  const auto sequence = view_->sequence(uid);
+  const auto row = view_->row(uid);
+  if (!sequence || !row) return;
+  out_ += "* ";
+  append_decimal(out_, enabled_.uid_only ? store::number(uid) : store::number(*sequence));
+  out_ += enabled_.uid_only ? " UIDFETCH (" : " FETCH (";
+  bool first = true;
+  const auto blank = [&] {
+    if (!std::exchange(first, false)) out_ += ' ';
+  };
+  if ((always_uid || enabled_.qresync) && !enabled_.uid_only) {
+    blank();
+    out_ += "UID ";
+    append_decimal(out_, store::number(uid));
+  }
+  if (with_flags) {
+    blank();
+    out_ += "FLAGS ";
+    append_flags(out_, *row, keywords_);
+  }
+  if (enabled_.condstore) {
+    blank();
+    out_ += "MODSEQ (";
+    append_decimal(out_, store::number(row->modseq));
+    out_ += ')';
+  }
+  out_ += ")\r\n";
+}
+
+void Session::send_changes(bool expunges) {
+  const auto changes = view_->sync(expunges);
+  if (changes.empty()) return;
+  if (changes.invalid) return shut_down("The mailbox is gone or was replaced");
+  if (!changes.expunged.empty()) {
+    if (enabled_.qresync || enabled_.uid_only) {
+      store::UidSet gone;
+      std::vector<store::UidRange> ranges;
+      for (const auto uid : changes.expunged_uids) ranges.push_back({uid, uid});
+      untagged("VANISHED " + store::UidSet(std::move(ranges)).text());
+    } else {
+      for (const auto number : changes.expunged) {
+        out_ += "* ";
+        append_decimal(out_, store::number(number));
+        out_ += " EXPUNGE\r\n";
+      }
+    }
+  }
+  if (changes.exists_changed) {
+    out_ += "* ";
+    append_decimal(out_, changes.exists);
+    out_ += " EXISTS\r\n";
+    if (!enabled_.imap4rev2) {
+      out_ += "* ";
+      append_decimal(out_, changes.recent);
+      out_ += " RECENT\r\n";
+    }
+  }
+  if (changes.keywords_changed) {
+    refresh_keywords();
+    send_flags(true);
+  }
+  for (const auto uid : changes.flags) send_flags_of(uid, true, uid_command_);
+}
+
+void Session::use_condstore() {
+  if (enabled_.condstore) return;
+  enabled_.condstore = true;
+  // RFC 7162 section 3.1.2.1: a session that has the mailbox selected is told where it stands.
+  if (view_) untagged("OK [HIGHESTMODSEQ " + decimal(store::number(view_->highest_modseq())) + "] Highest");
+}
+
+}  // namespace mail::imapd

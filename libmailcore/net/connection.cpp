@@ -311,8 +311,9 @@ bool Connection::write_some() {
 void Connection::flush_and_notify() {
   if (failed_ || !write_some()) return finish(CloseReason::error);
   if (pending_output() == 0 && (tls_pending_ || closing_)) {
-    written_all();
-    if (!fd_) return;
+    const auto self = self_;
+    written_all();  // a handshake that fails at once lets the handler destroy this object
+    if (*self == nullptr || !fd_) return;
   }
   if (want_drained_ && !closing_ && pending_output() <= low_water_ && (!tls_ || tls_ready_)) schedule_end_of_batch();
   update_events();

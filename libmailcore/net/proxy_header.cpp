@@ -59,25 +59,60 @@ std::uint16_t big_endian(std::string_view octets) {
                                     static_cast<unsigned char>(octets[1]));
 }
 
+constexpr std::size_t kFixedOctets = 16;
+
+/// CRC-32C (RFC 3720 appendix B.4), reflected; a header is short, so without a table.
+std::uint32_t crc32c(std::string_view octets) {
+  std::uint32_t crc = 0xffffffffU;
+  for (const char c : octets) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1U) != 0 ? crc >> 1U ^ 0x82f63b78U : crc >> 1U;
+  }
+  return ~crc;
+}
+
+/// The extensions (TLVs) behind the addresses: their lengths must fit, and a checksum among them must hold.
+bool extensions_hold(std::string_view header, std::size_t at) {
+  constexpr unsigned char kChecksum = 3;
+  while (at < header.size()) {
+    if (header.size() - at < 3) return false;
+    const std::size_t octets = big_endian(header.substr(at + 1));
+    if (octets > header.size() - at - 3) return false;
+    if (static_cast<unsigned char>(header[at]) == kChecksum) {
+      if (octets != 4) return false;
+      std::string zeroed(header);
+      zeroed.replace(at + 3, 4, 4, '\0');
+      const auto sum = crc32c(zeroed);
+      const auto said =
+          static_cast<std::uint32_t>(big_endian(header.substr(at + 3))) << 16U | big_endian(header.substr(at + 5));
+      if (sum != said) return false;
+    }
+    at += 3 + octets;
+  }
+  return true;
+}
+
 Parsed parse_v2(std::string_view octets) {
-  constexpr std::size_t kFixed = 16;
   if (octets.size() > 12 && static_cast<unsigned char>(octets[12]) >> 4U != 2) return wrong("unknown version");
   if (octets.size() > 12 && (static_cast<unsigned char>(octets[12]) & 15U) > 1) return wrong("unknown command");
-  if (octets.size() < kFixed) return std::nullopt;
+  if (octets.size() < kFixedOctets) return std::nullopt;
   const bool local = (static_cast<unsigned char>(octets[12]) & 15U) == 0;
   const unsigned family = static_cast<unsigned char>(octets[13]) >> 4U;
   const unsigned transport = static_cast<unsigned char>(octets[13]) & 15U;
   const std::size_t length = big_endian(octets.substr(14));
   ProxyHeader header;
-  header.octets = kFixed + length;
+  header.octets = kFixedOctets + length;
   if (header.octets > kMostProxyOctets) return wrong("too long");
   const std::size_t each = family == 1 ? 4 : family == 2 ? 16 : 0;
   const bool usable = !local && each != 0 && transport == 1;
   if (!local && (family > 3 || transport > 2)) return wrong("unknown address family");
   if (!local && each != 0 && length < 2 * each + 4) return wrong("address block too short");
   if (octets.size() < header.octets) return std::nullopt;
+  const std::size_t addresses = each != 0 ? 2 * each + 4 : family == 3 ? 216 : 0;
+  if (!local && !extensions_hold(octets.substr(0, header.octets), kFixedOctets + std::min(addresses, length)))
+    return wrong("bad extension");
   if (!usable) return header;
-  const auto block = octets.substr(kFixed, length);
+  const auto block = octets.substr(kFixedOctets, length);
   const auto address = [&](std::size_t at) {
     return each == 4 ? IpAddress::v4(&block[at]) : IpAddress::v6(&block[at]);
   };

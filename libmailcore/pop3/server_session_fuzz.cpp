@@ -60,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   Peer whole, cut;
   whole.receive(input);
+  cut.receive({});
   for (std::size_t at = 0; at < size; at += 7) cut.receive(input.substr(at, 7));
   if (whole.sent != cut.sent || whole.closed != cut.closed) std::abort();
   if (!whole.sent.ends_with("\r\n")) std::abort();

@@ -26,6 +26,9 @@ struct DeliveryTarget {
   /// reader moved it to cur and set flags). The spool's message id and the recipient's number, say. Letters, digits,
   /// '-' and '_'; empty: none.
   std::string id;
+  /// The message may have been delivered before (by a process that died): the folder is searched for the id. What this
+  /// process itself delivered is known without.
+  bool repeated = false;
 };
 struct Delivery {
   std::string_view content;  ///< CRLF or LF.

@@ -48,8 +48,11 @@ struct Changes {
   bool empty() const { return expunged.empty() && !exists_changed && flags.empty() && !keywords_changed && !invalid; }
 };
 
-/// Texts that are finished in the index. Views are valid as long as the Summaries object they come from.
+/// What is finished in the index. The views are valid during the call that hands them out.
 struct Summary {
+  std::uint64_t octets = 0;          ///< RFC822.SIZE.
+  bool header_fields_whole = true;   ///< False: header_fields had no room for all; read the message.
+  bool is_reply_or_forward = false;  ///< The subject says so (RFC 5256 section 2.1).
   std::string_view
       envelope;  ///< The parenthesised list of RFC 9051, UTF-8 undecoded: as imap_envelope() of message/imap_text.h.
   std::string_view bodystructure;  ///< imap_bodystructure(); BODY is made from it or from the message.

@@ -113,7 +113,7 @@ bool Outbound::offer_ready() {
   const auto before = sent_;
   const auto alive = alive_;
   owner_.on_ready(*this);
-  return *alive && sent_ != before;
+  return *alive && (sent_ != before || phase_ == Phase::closing);
 }
 
 bool Outbound::can_send() const {

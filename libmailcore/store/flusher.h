@@ -1,0 +1,63 @@
+// Flushes that many share: whoever comes while one is running waits for the next one, together with all others that
+// came (group commit).
+#pragma once
+#include <sys/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/disk.h"
+#include "base/result.h"
+
+namespace mail::store {
+
+/// One queue of flushes.
+class SharedFlush {
+ public:
+  /// Returns when a run of `flush` that began after this call has ended, with its result. Any waiter's `flush` may be
+  /// the one that runs.
+  Status run(const std::function<Status()>& flush);
+
+ private:
+  struct Round {
+    bool done = false;
+    Status status;
+  };
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::shared_ptr<Round> next_ = std::make_shared<Round>();
+  bool running_ = false;
+};
+
+/// What has to be durable.
+struct FlushSet {
+  std::vector<int> files;
+  std::vector<const Directory*> directories;
+};
+
+/// Of one process: syncfs for each file system, or single flushes where another program keeps the file system so busy
+/// that syncfs is slow.
+class Flusher {
+ public:
+  Flusher(Disk& disk, bool enabled) : disk_(disk), enabled_(enabled) {}
+  Status flush(const FlushSet& set);
+
+ private:
+  struct Device {
+    SharedFlush shared;
+    std::mutex mutex;
+    std::chrono::steady_clock::time_point slow_until{};
+  };
+  Device& device_of(const Directory& directory);
+  Disk& disk_;
+  bool enabled_;
+  std::mutex mutex_;
+  std::map<dev_t, std::unique_ptr<Device>> devices_;
+};
+
+}  // namespace mail::store

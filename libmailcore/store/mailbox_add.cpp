@@ -1,0 +1,217 @@
+// Messages coming into a mailbox: APPEND, COPY, MOVE.
+#include <fcntl.h>
+
+#include <array>
+
+#include "base/strings.h"
+#include "store/file_name.h"
+#include "store/mailbox_core.h"
+#include "store/staged_file.h"
+#include "store/uidlist_file.h"
+
+namespace mail::store {
+
+Result<std::shared_ptr<StagedFile>> Mailbox::stage() {
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(context_->clock->now().time_since_epoch()).count();
+  auto name = make_base(context_->settings.host, {}, micros);
+  MAIL_TRY(fd, context_->disk->open(tmp_, name, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  return std::make_shared<StagedFile>(*context_->disk, shared_from_this(), tmp_, std::move(name), std::move(fd));
+}
+
+Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming) {
+  auto& disk = *context_->disk;
+  MAIL_TRY(writing, begin());
+  Stamp before;
+  look(before);
+  if (!same_list(before, image_.stamp)) {  // another program gave UIDs: those come first
+    MAIL_CHECK(scan(writing));
+    look(before);
+  }
+  std::size_t placed = 0;
+  const auto undo = [&] {
+    for (std::size_t i = 0; i < placed; ++i) {
+      std::string name = incoming[i].row.base;
+      append_info(name, incoming[i].row.flags, incoming[i].row.keywords);
+      expect(cur_, name);
+      if (incoming[i].link)
+        (void)disk.unlink(cur_, name);
+      else
+        (void)disk.rename(cur_, name, *incoming[i].from, incoming[i].from_name);
+    }
+  };
+  std::vector<AddedRow> rows;
+  rows.reserve(incoming.size());
+  std::int64_t octets = 0;
+  for (auto& file : incoming) {
+    std::string name = file.row.base;
+    append_info(name, file.row.flags, file.row.keywords);
+    expect(cur_, name);
+    const auto moved = file.link ? disk.link(*file.from, file.from_name, cur_, name)
+                                 : disk.rename(*file.from, file.from_name, cur_, name);
+    if (!moved) {
+      undo();
+      return tl::unexpected(moved.error());
+    }
+    ++placed;
+    octets += static_cast<std::int64_t>(file.row.file_octets);
+    rows.push_back(file.row);
+  }
+  flush_follows_ = true;
+  auto uids = give_uids(rows);
+  flush_follows_ = false;
+  if (!uids) {
+    undo();
+    return uids;
+  }
+  std::vector<Record> records;
+  records.push_back(record::Added{next_modseq(), std::move(rows)});
+  Stamp now = image_.stamp;
+  stamp_uidlist(place_.folder, now);
+  if (watched && before == image_.stamp) look(now);
+  records.push_back(record::Stamped{now});
+  const auto done = applied(writing, Batch{std::move(records), {}, 0});
+  if (!done) {
+    undo();
+    suspect_ = true;
+    return tl::unexpected(done.error());
+  }
+  if (place_.usage) place_.usage(octets, static_cast<std::int64_t>(incoming.size()));
+  return uids;
+}
+
+Status Mailbox::flush(const FlushSet& more) {
+  FlushSet set = more;
+  set.directories.push_back(&cur_);
+  set.directories.push_back(&place_.folder);
+  MAIL_CHECK(context_->flusher->flush(set));
+  // Where the index is on another file system, its log needs a flush of its own: modseqs that were told must not come
+  // again.
+  if (place_.index && context_->settings.flush) return log_.flush();
+  return {};
+}
+
+Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move, std::uint64_t) {
+  CopyOutcome out;
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(context_->clock->now().time_since_epoch()).count();
+  std::vector<Incoming> incoming;
+  std::vector<std::vector<std::string>> keywords;
+  std::vector<std::string> names;
+  const auto gather = [&] {
+    incoming.clear();
+    out.source = {};
+    std::shared_lock lock(image_lock_);
+    names = image_.keyword_names();
+    for (const auto& range : uids.ranges()) {
+      for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row) {
+        if (image_.tombstone(row)) continue;
+        Incoming file;
+        file.from = image_.in_new(row) ? &new_ : &cur_;
+        file.from_name = image_.file_name(row);
+        file.link = !move;
+        file.row.flags = image_.flags(row);
+        file.row.keywords = image_.keywords(row);
+        file.row.internal_date = image_.internal_date(row);
+        file.row.save_date = micros / 1000000;
+        file.row.file_octets = image_.file_octets(row);
+        file.row.wire_octets = image_.wire_octets(row);
+        file.row.summary = image_.summary(row);
+        file.row.base = make_base(context_->settings.host, {}, micros);
+        if (file.row.wire_octets != 0) append_sizes(file.row.base, file.row.file_octets, file.row.wire_octets);
+        incoming.push_back(std::move(file));
+        out.source.add(image_.uid(row));
+      }
+    }
+  };
+  gather();
+  out.uid_validity = to.image_.uid_validity;
+  if (incoming.empty()) return out;
+  // Keywords have other numbers there.
+  KeywordBits used = 0;
+  for (const auto& file : incoming) used |= file.row.keywords;
+  std::array<KeywordBits, kKeywordsMost> there{};
+  if (used != 0) {
+    MAIL_TRY(writing, to.begin());
+    for (std::size_t bit = 0; bit < names.size(); ++bit) {
+      if (((used >> bit) & 1) == 0 || names[bit].empty()) continue;
+      if (auto bits = to.keyword_bits(writing, {names[bit]}, true))
+        there[bit] = *bits;  // too many there: this one is lost, the message is not
+    }
+  }
+  const auto translate = [&] {
+    for (auto& file : incoming) {
+      KeywordBits bits = 0;
+      for (std::size_t bit = 0; bit < kKeywordsMost; ++bit)
+        if (((file.row.keywords >> bit) & 1) != 0) bits |= there[bit];
+      file.row.keywords = bits;
+    }
+  };
+  if (used != 0) translate();
+  auto added = to.add(incoming);
+  if (!added && added.error().kind == Error::Kind::not_found) {
+    // A file had another name by then (another program, or flags written behind): look, and once more.
+    suspect_ = true;
+    MAIL_CHECK(refresh());
+    gather();
+    if (used != 0) translate();
+    added = to.add(incoming);
+  }
+  if (!added) return tl::unexpected(std::move(added).error());
+  out.destination = std::move(*added);
+  auto flushed = to.flush();
+  if (move) {
+    MAIL_TRY(writing, begin());
+    Stamp before = image_.stamp;
+    for (const auto& file : incoming) expect(*file.from, file.from_name);
+    std::int64_t octets = 0;
+    for (const auto& file : incoming) octets += static_cast<std::int64_t>(file.row.file_octets);
+    if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(incoming.size()));
+    std::vector<Record> records{record::Expunged{next_modseq(), false, out.source}};
+    (void)before;
+    MAIL_CHECK(applied(writing, Batch{std::move(records), {}, 0}));
+  }
+  MAIL_CHECK(flushed);
+  return out;
+}
+
+Result<CopyOutcome> Mailbox::transfer_within(const UidSet& uids, std::uint64_t origin) {
+  MAIL_TRY(out, transfer(uids, *this, false, origin));
+  withdraw(out.source);
+  return std::move(out);
+}
+
+void Mailbox::withdraw(const UidSet& uids) {
+  auto writing = begin();
+  if (!writing || uids.empty()) return;
+  std::int64_t octets = 0, messages = 0;
+  for (const auto& range : uids.ranges())
+    for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row)
+      if (!image_.tombstone(row)) octets += static_cast<std::int64_t>(image_.file_octets(row)), ++messages;
+  if (place_.usage) place_.usage(-octets, -messages);
+  (void)applied(*writing, Batch{{record::Expunged{next_modseq(), true, uids}}, {}, 0});
+}
+
+std::optional<Uid> Mailbox::find_id(std::string_view id) const {
+  std::shared_lock lock(image_lock_);
+  for (RowNumber row = 0; row < image_.rows(); ++row)
+    if (!image_.tombstone(row) && id_of(image_.base(row)) == id) return image_.uid(row);
+  return std::nullopt;
+}
+
+UidValidity Mailbox::status_uid_validity() const {
+  std::shared_lock lock(image_lock_);
+  return image_.uid_validity;
+}
+
+std::uint64_t Mailbox::file_octets() const {
+  std::shared_lock lock(image_lock_);
+  return image_.octets_total();
+}
+
+bool Mailbox::has_recent() const {
+  std::shared_lock lock(image_lock_);
+  return image_.first_recent < image_.uid_next;
+}
+
+}  // namespace mail::store

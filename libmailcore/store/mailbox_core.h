@@ -1,0 +1,198 @@
+// One mailbox of a process: its image in memory, its files, and the views on it. All changes go through apply().
+//
+// Locks, in this order: writer_ (one change or look at the disk at a time; held during disk work), the index's flock
+// (other processes of this host), dovecot-uidlist's dotlock (other programs and hosts, while UIDs are given),
+// image_lock_ (memory only, never held during disk work).
+#pragma once
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/disk.h"
+#include "store/account.h"
+#include "store/change_log.h"
+#include "store/flusher.h"
+#include "store/image.h"
+#include "store/mailbox.h"
+#include "store/store.h"
+#include "store/uidlist.h"
+
+namespace mail::store {
+
+class SessionView;
+class SummaryCache;
+
+/// What all mailboxes of a process share.
+struct StoreContext {
+  StoreSettings settings;
+  Disk* disk = nullptr;
+  Clock* clock = nullptr;
+  std::unique_ptr<Flusher> flusher;
+  std::function<void(const std::shared_ptr<Mailbox>&)> pending;  ///< A mailbox has something to write behind.
+};
+
+/// A batch of records for apply(): all or none of it happens.
+struct Batch {
+  std::vector<Record> records;
+  std::optional<ModSeq> expected;  ///< The sequence number that the maker of the batch has seen; empty: whatever it is.
+  std::uint64_t origin = 0;        ///< The view whose doing it is.
+};
+enum class Applied { committed, conflict, unknown };
+
+/// A file on its way into a mailbox.
+struct Incoming {
+  const Directory* from = nullptr;
+  std::string from_name;
+  bool link = false;  ///< The source stays (COPY).
+  AddedRow row;       ///< All but the UID.
+};
+
+class Mailbox : public std::enable_shared_from_this<Mailbox> {
+ public:
+  struct Place {
+    std::string name;  ///< For messages.
+    Directory folder;
+    Directory index;  ///< Invalid: beside the mail, in `folder`.
+    std::shared_ptr<SummaryCache> summaries;
+    std::function<UidValidity()> new_uid_validity;
+    std::function<void()> changed;                                          ///< For Account::on_change.
+    std::function<void(std::int64_t octets, std::int64_t messages)> usage;  ///< Quota: what came and went.
+  };
+  static Result<std::shared_ptr<Mailbox>> open(std::shared_ptr<StoreContext> context, Place place);
+  ~Mailbox();
+
+  // mailbox_core.cpp
+  class Writing {
+   public:
+    Writing(std::unique_lock<std::mutex> held, IndexLock lock) : held_(std::move(held)), lock_(std::move(lock)) {}
+
+   private:
+    std::unique_lock<std::mutex> held_;
+    IndexLock lock_;
+  };
+  /// Takes the locks and what other processes wrote.
+  Result<Writing> begin();
+  /// The one way in which a mailbox changes: log, then memory. `unknown`: the log may or may not have it; the image is
+  /// read anew at the next begin().
+  Applied apply(Writing& writing, const Batch& batch);
+  Status applied(Writing& writing, const Batch& batch);  ///< As apply(), for batches that expect nothing.
+  Status refresh();
+  bool stale() const;
+  bool gone() const;  ///< Its folder was removed.
+  MailboxStatus status() const;
+  Result<std::shared_ptr<View>> view(std::shared_ptr<Account> account, bool read_only);
+
+  // mailbox_scan.cpp
+  Status scan(Writing& writing);  ///< Brings image and directories together, where the stamps say they differ.
+
+  // mailbox_change.cpp
+  Result<FlagOutcome> store_flags(const FlagChange& change, std::uint64_t origin);
+  Result<UidSet> expunge(const UidSet* uids, std::uint64_t origin);
+  /// Pending flags and removals, at most `most` files. Returns whether there is more.
+  Result<bool> write_pending(std::size_t most);
+  bool has_pending() const;
+  Result<KeywordBits> keyword_bits(Writing& writing, const std::vector<std::string>& names, bool make);
+  Status compact_files(bool closing);  ///< New snapshot where the log has grown long; a shorter uid list.
+
+  // mailbox_add.cpp
+  /// Moves or links the files into `cur`, gives UIDs. Not durable before flush(). All or nothing.
+  Result<UidSet> add(std::vector<Incoming>& incoming);
+  Status flush(const FlushSet& more = {});
+  Result<CopyOutcome> transfer(const UidSet& uids, Mailbox& to, bool move, std::uint64_t origin);
+  Result<std::shared_ptr<class StagedFile>> stage();
+
+  /// MOVE to where it is: new UIDs for the same messages.
+  Result<CopyOutcome> transfer_within(const UidSet& uids, std::uint64_t origin);
+  /// Removes messages again that could not be made durable.
+  void withdraw(const UidSet& uids);
+  std::optional<Uid> find_id(std::string_view id) const;  ///< The message that was added with that id.
+  UidValidity status_uid_validity() const;
+  bool has_recent() const;
+  std::uint64_t file_octets() const;
+
+  // mailbox_summary.cpp
+  Result<std::shared_ptr<MessageFile>> open_message(Uid uid);
+  Result<UniqueFd> open_file(Uid uid);
+  Status complete(const UidSet& uids, bool sizes_only);
+
+  // For views.
+  std::shared_mutex& image_lock() const { return image_lock_; }
+  const Image& image() const { return image_; }
+  Image& image_for_views() { return image_; }
+  std::uint64_t epoch() const {
+    return epoch_;
+  }  ///< Changes when rows are no longer the same messages (UIDVALIDITY changed).
+  const std::string& name() const { return place_.name; }
+  SummaryCache& summaries() const { return *place_.summaries; }
+  void attach(SessionView& view);
+  void detach(SessionView& view);
+  void set_notify(SessionView& view, std::function<void()> changed);
+  std::size_t views() const;
+  /// From the watcher: something happened in the folder that this process did not do.
+  void disturbed(bool listing);
+  bool expected_event(std::uint64_t hash);
+  const Directory& folder() const { return place_.folder; }
+  const Directory& cur() const { return cur_; }
+  const Directory& fresh() const { return new_; }
+  const Directory& temporary() const { return tmp_; }
+  const Directory& index_directory() const { return index(); }
+  std::atomic<bool> watched{false};
+
+ private:
+  friend class SessionView;
+  Mailbox(std::shared_ptr<StoreContext> context, Place place);
+  Status open_directories();
+  Status load();
+  Status start_afresh(bool known_before);
+  void notify(std::uint64_t except);
+  void look(Stamp& stamp) const;
+  Status restamp(Writing& writing, const Stamp& before, std::vector<Record>& records);
+  void expect(const Directory& directory, const std::string& name);
+  const Directory& index() const { return place_.index ? place_.index : place_.folder; }
+  ModSeq next_modseq() const { return static_cast<ModSeq>(number(image_.modseq_highest) + 1); }
+  void forget_told();
+  void pending();
+
+  // mailbox_scan.cpp
+  struct Found;
+  Status list_names(bool all, std::vector<Found>& found) const;
+  Status take_in(Writing& writing, std::vector<Found>& unknown, std::vector<Record>& records);
+  Result<UidSet> give_uids(std::vector<AddedRow>& rows);
+  std::string whole_uidlist(const UidlistHeader& header, const std::vector<AddedRow>& more) const;
+
+  std::shared_ptr<StoreContext> context_;
+  Place place_;
+  Directory cur_, new_, tmp_;
+  std::mutex writer_;
+  ChangeLog log_;
+  mutable std::shared_mutex image_lock_;
+  Image image_;
+  std::uint64_t epoch_ = 1;
+  bool reload_ = false;
+  bool flush_follows_ =
+      false;  ///< The change being made ends with a flush of the file system: the uid list needs none of its own.
+  std::atomic<bool> suspect_{
+      false};  ///< Own changes and foreign ones may have met: list the folder whatever the stamps say.
+  std::atomic<std::uint64_t> scans_{0};
+
+  mutable std::mutex views_mutex_;
+  std::set<SessionView*> views_;
+  std::mutex notify_mutex_;
+  std::map<SessionView*, std::function<void()>> notify_;
+  std::mutex expected_mutex_;
+  std::unordered_multiset<std::uint64_t> expected_;
+  std::set<Uid> failed_summaries_;
+};
+
+std::uint64_t event_hash(int directory_tag, std::string_view name);
+
+}  // namespace mail::store

@@ -1,0 +1,86 @@
+// Reading messages, and making what the index keeps of them.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "message/tree.h"
+#include "store/mailbox_core.h"
+#include "store/parallel.h"
+#include "store/summary.h"
+#include "store/summary_cache.h"
+
+namespace mail::store {
+
+Result<UniqueFd> Mailbox::open_file(Uid uid) {
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    std::string name;
+    bool in_new = false;
+    {
+      std::shared_lock lock(image_lock_);
+      const auto row = image_.find(uid);
+      if (!row || image_.tombstone(*row)) return fail(Error::Kind::not_found, "the message is expunged");
+      name = image_.file_name(*row);
+      in_new = image_.in_new(*row);
+    }
+    auto fd = context_->disk->open(in_new ? new_ : cur_, name, O_RDONLY | O_NONBLOCK);
+    if (fd || fd.error().kind != Error::Kind::not_found) return fd;
+    suspect_ = true;  // renamed by another program, or by our own writing behind while we looked
+    if (attempt > 0) MAIL_CHECK(refresh());
+  }
+  return fail(Error::Kind::not_found, "the message's file is gone");
+}
+
+Result<std::shared_ptr<MessageFile>> Mailbox::open_message(Uid uid) {
+  MAIL_TRY(fd, open_file(uid));
+  return MessageFile::open(std::move(fd));
+}
+
+Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
+  constexpr std::size_t kPiece = 4096;  // bounds the memory of finished records
+  std::vector<Uid> wanted;
+  {
+    std::shared_lock lock(image_lock_);
+    for (const auto& range : uids.ranges()) {
+      for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row) {
+        if (image_.tombstone(row)) continue;
+        const bool missing =
+            sizes_only ? image_.wire_octets(row) == 0 : !place_.summaries->plausible(image_.summary(row));
+        if (missing) wanted.push_back(image_.uid(row));
+      }
+    }
+  }
+  for (std::size_t from = 0; from < wanted.size(); from += kPiece) {
+    const auto count = std::min(kPiece, wanted.size() - from);
+    std::vector<std::string> records(count);
+    std::vector<record::Known::Row> rows(count);
+    in_parallel(count, context_->settings.parse_threads, 64, [&](std::size_t i) {
+      thread_local message::Tree tree;
+      const auto uid = wanted[from + i];
+      const auto file = open_message(uid);
+      if (!file) return;  // gone meanwhile
+      const auto raw = (*file)->raw();
+      records[i] = summarise(raw, tree);
+      rows[i] = {uid, raw.size(), 0, 0};
+      if (const auto summary = parse_summary(records[i])) rows[i].wire_octets = summary->octets;
+      if (raw.empty()) rows[i].wire_octets = 0;
+    });
+    record::Known known;
+    std::vector<std::string> good;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (records[i].empty()) continue;
+      good.push_back(std::move(records[i]));
+      known.rows.push_back(rows[i]);
+    }
+    MAIL_TRY(refs, place_.summaries->append(good));
+    for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
+    MAIL_TRY(writing, begin());
+    MAIL_CHECK(applied(writing, Batch{{std::move(known)}, {}, 0}));
+  }
+  return {};
+}
+
+}  // namespace mail::store

@@ -1,0 +1,55 @@
+#include "store/staged_file.h"
+
+#include <sys/stat.h>
+
+namespace mail::store {
+
+namespace {
+constexpr std::size_t kBuffer = 128 * 1024;
+}
+
+StagedFile::StagedFile(Disk& disk, std::shared_ptr<Mailbox> mailbox, const Directory& directory, std::string name,
+                       UniqueFd fd)
+    : disk_(disk), mailbox_(std::move(mailbox)), directory_(directory), name_(std::move(name)), fd_(std::move(fd)) {}
+
+StagedFile::~StagedFile() {
+  if (!name_.empty()) (void)disk_.unlink(directory_, name_);
+}
+
+Status StagedFile::spill() {
+  if (buffer_.empty()) return {};
+  MAIL_CHECK(disk_.write(fd_.get(), buffer_));
+  buffer_.clear();
+  return {};
+}
+
+Status StagedFile::write(std::string_view octets) {
+  while (!octets.empty()) {
+    const auto piece = octets.substr(0, kBuffer);
+    octets.remove_prefix(piece.size());
+    const auto before = buffer_.size();
+    append_lf(buffer_, piece, pending_cr_);
+    for (std::size_t i = before; i < buffer_.size(); ++i) {
+      const char c = buffer_[i];
+      if (c == '\n' && last_ != '\r') ++bare_lf_;
+      last_ = c;
+    }
+    file_octets_ += buffer_.size() - before;
+    if (buffer_.size() >= kBuffer) MAIL_CHECK(spill());
+  }
+  return {};
+}
+
+Status StagedFile::finish(std::int64_t internal_date) {
+  if (pending_cr_) {
+    buffer_ += '\r';
+    ++file_octets_;
+    pending_cr_ = false;
+  }
+  MAIL_CHECK(spill());
+  const timespec times[2] = {{internal_date, 0}, {internal_date, 0}};
+  if (::futimens(fd_.get(), times) != 0) return fail_errno("setting the time of a message");
+  return {};
+}
+
+}  // namespace mail::store

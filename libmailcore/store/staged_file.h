@@ -1,0 +1,42 @@
+// A message on its way into `tmp` of a mailbox: written with LF line ends, counted both ways.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/disk.h"
+#include "store/account.h"
+#include "store/message_file.h"
+
+namespace mail::store {
+
+class StagedFile final : public StagedMessage {
+ public:
+  StagedFile(Disk& disk, std::shared_ptr<Mailbox> mailbox, const Directory& directory, std::string name, UniqueFd fd);
+  ~StagedFile() override;  ///< Removes the file unless it was taken.
+  Status write(std::string_view octets) override;
+  std::uint64_t octets() const override { return file_octets_ + bare_lf_ + (pending_cr_ ? 1 : 0); }
+  /// Writes what is held back, sets the file's time. No write() after it.
+  Status finish(std::int64_t internal_date);
+  std::uint64_t file_octets() const { return file_octets_; }
+  std::uint64_t wire_octets() const { return file_octets_ + bare_lf_; }
+  const Directory& directory() const { return directory_; }
+  const std::string& name() const { return name_; }
+  const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
+  int fd() const { return fd_.get(); }
+  void taken() { name_.clear(); }
+
+ private:
+  Status spill();
+  Disk& disk_;
+  std::shared_ptr<Mailbox> mailbox_;
+  const Directory& directory_;
+  std::string name_;
+  UniqueFd fd_;
+  std::string buffer_;
+  std::uint64_t file_octets_ = 0, bare_lf_ = 0;
+  bool pending_cr_ = false;
+  char last_ = 0;
+};
+
+}  // namespace mail::store

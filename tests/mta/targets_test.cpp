@@ -1,0 +1,130 @@
+#include "mta/relay/targets.h"
+
+#include <catch2/catch.hpp>
+
+using namespace mail;
+using namespace mail::relay;
+using net::DnsType;
+
+namespace {
+
+struct Zone {
+  std::unique_ptr<net::Loop> loop = std::move(*net::Loop::open());
+  net::TableResolver resolver{*loop};
+  TargetRules rules{.own_name = "mail.example.test",
+                    .own_addresses = {*IpAddress::parse("192.0.2.99")},
+                    .private_targets = false,
+                    .ipv6 = true};
+
+  void mx(std::string_view domain, std::vector<net::MxRecord> records) {
+    net::DnsAnswer answer;
+    answer.mx = std::move(records);
+    resolver.add(DnsType::mx, domain, std::move(answer));
+  }
+  void address(std::string_view name, std::string_view text) {
+    net::DnsAnswer answer;
+    answer.addresses = {*IpAddress::parse(text)};
+    const auto type = answer.addresses.front().is_v4() ? DnsType::a : DnsType::aaaa;
+    resolver.add(type, name, std::move(answer));
+  }
+  Targets look_up(NextHop hop) {
+    std::optional<Targets> found;
+    TargetLookup lookup(*loop, resolver, std::move(hop), rules, [&](Targets targets) { found = std::move(targets); });
+    CHECK_FALSE(found);  // never from within the constructor
+    for (int i = 0; i < 100 && !found; ++i) loop->run_once(std::chrono::milliseconds(10));
+    REQUIRE(found);
+    return *found;
+  }
+  Targets look_up(std::string_view domain) { return look_up(next_hop({}, domain)); }
+  std::string in_words(std::string_view domain) {
+    const auto targets = look_up(domain);
+    if (!targets) return targets.error().line();
+    std::string words;
+    for (const auto& host : *targets)
+      words += (words.empty() ? "" : " ") + host.host_name + "=" + host.address.to_string();
+    return words;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("hosts come in the order of preference, IPv6 first (RFC 5321 section 5.1)") {
+  Zone zone;
+  zone.mx("example.org", {{20, "b.example.org"}, {10, "a.example.org"}});
+  zone.address("a.example.org", "192.0.2.1");
+  zone.address("a.example.org", "2001:db8::1");
+  zone.address("b.example.org", "192.0.2.2");
+  CHECK(zone.in_words("example.org") ==
+        "a.example.org=[2001:db8::1]:25 a.example.org=192.0.2.1:25 b.example.org=192.0.2.2:25");
+  zone.rules.ipv6 = false;
+  CHECK(zone.in_words("example.org") == "a.example.org=192.0.2.1:25 b.example.org=192.0.2.2:25");
+}
+
+TEST_CASE("a domain without MX is its own host") {
+  Zone zone;
+  zone.resolver.add_error(DnsType::mx, "plain.example", {Error::Kind::not_found, "plain.example has no MX record", 0});
+  zone.address("plain.example", "192.0.2.5");
+  CHECK(zone.in_words("plain.example") == "plain.example=192.0.2.5:25");
+}
+
+TEST_CASE("what cannot be reached is said with its class") {
+  Zone zone;
+  CHECK(zone.in_words("nowhere.example") == "550 5.1.2 The domain nowhere.example does not exist");
+  zone.resolver.add_error(DnsType::mx, "lame.example", {Error::Kind::temporary, "lame.example: SERVFAIL", 0});
+  CHECK(zone.in_words("lame.example").starts_with("451 4.4.3 "));
+  zone.mx("null.example", {{0, ""}});
+  CHECK(zone.in_words("null.example").starts_with("556 5.1.10 "));
+  zone.mx("loop.example", {{10, "mail.example.test"}});
+  zone.address("mail.example.test", "192.0.2.99");
+  CHECK(zone.in_words("loop.example").starts_with("550 5.4.6 "));
+  zone.mx("inside.example", {{10, "inside.example"}});
+  zone.address("inside.example", "127.0.0.1");
+  CHECK(zone.in_words("inside.example").starts_with("550 5.4.4 "));
+  zone.mx("dangling.example", {{10, "gone.example"}});
+  CHECK(zone.in_words("dangling.example").starts_with("550 5.4.4 "));
+  zone.mx("slow.example", {{10, "slow-host.example"}});
+  zone.resolver.add_error(DnsType::a, "slow-host.example", {Error::Kind::temporary, "timeout", 0});
+  CHECK(zone.in_words("slow.example").starts_with("451 4.4.3 "));
+}
+
+TEST_CASE("where we are an MX ourselves only better ones are tried") {
+  Zone zone;
+  zone.mx("backup.example", {{5, "best.example"}, {10, "us.example"}, {20, "worse.example"}});
+  zone.address("best.example", "192.0.2.1");
+  zone.address("us.example", "192.0.2.99");
+  zone.address("worse.example", "192.0.2.3");
+  CHECK(zone.in_words("backup.example") == "best.example=192.0.2.1:25");
+}
+
+TEST_CASE("a thousand MX cost no more than a few") {
+  Zone zone;
+  std::vector<net::MxRecord> many;
+  for (std::uint16_t i = 0; i < 1000; ++i) {
+    many.push_back({i, "m" + std::to_string(i) + ".example"});
+    zone.address(many.back().exchange, "192.0.2.1");
+  }
+  zone.mx("many.example", many);
+  const auto targets = zone.look_up("many.example");
+  REQUIRE(targets);
+  CHECK(targets->size() == kMostMxHosts);
+  CHECK(targets->front().host_name == "m0.example");
+}
+
+TEST_CASE("routes come before the smart host, and it before MX") {
+  config::Relay settings;
+  settings.routes = {{"example.org", "127.0.0.1:2525"}, {".example.net", "lmtp:unix:/run/lmtp"}};
+  settings.smart_host = "smart.example:587";
+  settings.smart_host_user = "ann";
+  const auto routed = next_hop(settings, "example.org");
+  CHECK((routed.host == "127.0.0.1" && routed.port == 2525 && !routed.by_mx && !routed.authenticate));
+  const auto below = next_hop(settings, "x.example.net");
+  CHECK((below.unix_path == "/run/lmtp" && below.lmtp));
+  const auto smart = next_hop(settings, "example.com");
+  CHECK((smart.host == "smart.example" && smart.port == 587 && smart.authenticate && smart.key == "smart.example:587"));
+  settings.smart_host.clear();
+  CHECK(next_hop(settings, "example.com").by_mx);
+  CHECK_FALSE(next_hop(settings, "[192.0.2.1]").by_mx);
+  Zone zone;
+  CHECK(zone.in_words("[192.0.2.1]") == "[192.0.2.1]=192.0.2.1:25");
+  CHECK(zone.look_up(routed)->front().address.to_string() == "127.0.0.1:2525");
+}

@@ -172,6 +172,12 @@ int Service::run(Server::Factory factory) {
   return kExitOk;
 }
 
+void Service::end_sessions() {
+  impl_->signals.clear();
+  impl_->workers.reset();
+  impl_->server.reset();
+}
+
 void Service::stop() {
   impl_->loops->first().post([this] { impl_->stop(); });
 }

@@ -58,6 +58,8 @@ class Service {
   int run() { return run({}); }
   /// Ends run() as SIGTERM does; thread-safe.
   void stop();
+  /// After run(): waits for the worker's jobs and destroys what sessions are left, so that what they refer to may go.
+  void end_sessions();
 
  private:
   struct Impl;

@@ -1,0 +1,83 @@
+// mta: options and wiring. See mta(8).
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "config/load.h"
+#include "mta/serve/run.h"
+#include "mta/supervisor.h"
+#include "net/daemon.h"
+#include "net/server.h"
+
+namespace {
+
+using namespace mail;
+
+struct Files {
+  std::vector<std::string> config, overlays;
+  std::vector<std::string> all() const {
+    auto files = config;
+    if (files.empty()) files.emplace_back(config::kDefaultPath);
+    files.insert(files.end(), overlays.begin(), overlays.end());
+    return files;
+  }
+  /// As arguments for a child.
+  std::vector<std::string> arguments(const std::string& command) const {
+    std::vector<std::string> to{command};
+    for (const auto& file : config) to.insert(to.end(), {"-c", file});
+    for (const auto& file : overlays) to.insert(to.end(), {"--overlay", file});
+    return to;
+  }
+};
+
+void add_files(CLI::App& app, Files& files) {
+  app.add_option("-c,--config", files.config, "Configuration file, /etc/relais/relais.toml by default")
+      ->type_name("FILE");
+  app.add_option("--overlay", files.overlays, "File whose keys win over the former ones; may be given several times")
+      ->type_name("FILE");
+}
+
+int serve(const Files& files, const mta::ServeOptions& options) {
+  auto settings = config::load_or_complain("mta", files.all());
+  if (!settings) return net::kExitConfig;
+  return mta::serve(std::move(*settings), options);
+}
+
+int supervise(const Files& files) {
+  const auto settings = config::load_or_complain("mta", files.all());
+  if (!settings) return net::kExitConfig;
+  net::prepare_process();
+  if (auto opened = net::open_log("mta", settings->log); !opened) {
+    std::cerr << "mta: " << opened.error().text << "\n";
+    return net::kExitConfig;
+  }
+  return mta::supervise({files.arguments("serve")});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "mta: receives, queues and relays mail. Without a command: serve and relay, each in a process of its own. See "
+      "mta(8)."};
+  Files files;
+  bool check = false;
+  mta::ServeOptions serving;
+  add_files(app, files);
+  app.add_flag("--check", check, "Check the configuration, report all mistakes, and leave");
+  app.set_version_flag("--version", "mta (Relais) " RELAIS_VERSION);
+  app.require_subcommand(0, 1);
+  auto* const serve_command =
+      app.add_subcommand("serve", "Talk SMTP to the network (ports 25, 587, 465) and write the spool");
+  add_files(*serve_command, files);
+  serve_command->add_flag("--inetd", serving.inetd, "Serve the one connection on descriptor 0");
+  serve_command->add_option("--service", serving.service, "Under inetd: smtp, submission or submissions")
+      ->check(CLI::IsMember({"smtp", "submission", "submissions"}));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? net::kExitOk : net::kExitUsage;
+  }
+  if (check) return config::check(files.all());
+  if (*serve_command || net::Server::started_by_inetd()) return serve(files, serving);
+  return supervise(files);
+}

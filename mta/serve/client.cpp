@@ -1,0 +1,452 @@
+#include "mta/serve/client.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/overloaded.h"
+#include "base/strings.h"
+#include "message/address.h"
+#include "message/date.h"
+#include "message/header.h"
+#include "mta/serve/trace_field.h"
+
+namespace mail::mta {
+namespace {
+
+/// Unread octets held for a client that goes on talking while an answer is pending; above, the socket is left alone.
+constexpr std::size_t kMostHeldOctets = 128 * 1024;
+
+smtp::Reply reply_of(const route::Refusal& refusal) {
+  return {refusal.code, concat({refusal.enhanced, " ", refusal.text})};
+}
+
+bool has_eight_bit(std::string_view octets) {
+  return std::ranges::any_of(octets, [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+}
+
+}  // namespace
+
+struct Client::Work {
+  Transaction transaction;
+  std::unique_ptr<spool::Incoming> incoming;
+  HeaderGate header;
+  std::optional<smtp::Reply> refusal;  // of the message that is coming in
+  bool look_for_eight_bit = false;
+  bool eight_bit = false;
+  std::optional<directory::User> user;
+  std::unique_ptr<directory::Login> login;
+};
+
+Client::Client(SmtpServer& server, std::unique_ptr<net::Connection> connection, Service service)
+    : net::Session(std::move(connection)),
+      server_(server),
+      service_(service),
+      session_(server.settings_of(service), service == Service::submissions) {}
+
+Client::~Client() = default;
+
+Client::Work& Client::work() {
+  if (!work_) work_ = std::make_unique<Work>();
+  return *work_;
+}
+
+bool Client::trusted() const {
+  return session_.authenticated() ||
+         contains(settings().smtp.relay_networks, const_cast<Client*>(this)->connection().peer());
+}
+
+void Client::on_ready() {
+  const auto& peer = connection().peer();
+  client_address_ = peer.is_unix() ? std::string("unix") : peer.ip.to_string();
+  log_event(LogLevel::info, "connect",
+            {{"client", client_address_},
+             {"port", peer.port},
+             {"service", smtp_settings().auth_required ? "submission" : "smtp"}});
+  if (settings().smtp.greeting_delay.count() == 0 || service_ != Service::smtp) return greet();
+  // Who talks before the greeting is no mail server (threats: early talkers).
+  delay_ = std::make_unique<net::Timer>(loop(), alive_.guard([this] {
+    delay_.reset();
+    greet();
+  }));
+  delay_->start(settings().smtp.greeting_delay);
+}
+
+void Client::greet() {
+  if (session_.held_octets() != 0) {
+    log_event(LogLevel::info, "rejected",
+              {{"stage", "connect"}, {"client", client_address_}, {"reply", "talked before the greeting"}});
+    session_.greet(smtp::Reply{554, "5.5.1 You talked before the greeting"});
+  } else {
+    session_.greet();
+  }
+  restart_timeout();
+  pump();
+}
+
+void Client::on_octets(std::string_view octets) {
+  session_.receive(octets);
+  pump();
+}
+
+void Client::on_tls_started() {
+  session_.tls_started();
+  helo_.clear();
+  work_.reset();
+  restart_timeout();
+  pump();
+}
+
+void Client::on_shutdown() {
+  stopping_ = true;
+  pump();
+}
+
+void Client::on_ended(net::CloseReason reason) {
+  log_event(LogLevel::info, "disconnect",
+            {{"client", client_address_},
+             {"reason", net::to_string(reason)},
+             {"read", connection().octets_read()},
+             {"written", connection().octets_written()}});
+}
+
+void Client::restart_timeout() {
+  const bool data = session_.in_message();
+  connection().set_least_rate(data ? std::uint64_t{settings().smtp.data_rate} : 0);
+  // The limit of RFC 5321 section 4.5.3.2.7 is per command; of the data, per block.
+  connection().set_timeout(data ? settings().smtp.data_timeout : settings().smtp.command_timeout, alive_.guard([this] {
+    log_event(LogLevel::info, "timeout", {{"client", client_address_}, {"helo", helo_}});
+    session_.shut_down("4.4.2 Timeout");
+    pump();
+    if (!connection().is_closing()) end();
+  }));
+}
+
+void Client::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  bool acted = false;
+  while (connection().is_open() && !connection().is_closing()) {
+    // A message that is coming in, or being made durable, is finished first.
+    if (stopping_ && !session_.in_message() && !session_.waiting()) session_.shut_down("4.3.2 Service shutting down");
+    auto event = session_.next();
+    if (!event) break;
+    acted = true;
+    handle(*event);
+  }
+  pumping_ = false;
+  if (acted && !connection().is_closing()) restart_timeout();
+  const bool full = session_.waiting() && session_.held_octets() > kMostHeldOctets;
+  if (full != paused_ && connection().is_open()) {
+    paused_ = full;
+    full ? connection().pause_reading() : connection().resume_reading();
+  }
+}
+
+void Client::handle(smtp::Event& event) {
+  std::visit(overloaded{
+                 [&](const smtp::SendReply& e) { connection().write(e.wire); },
+                 [&](const smtp::CheckHello& e) {
+                   helo_ = e.domain.substr(0, 512);
+                   session_.accept();
+                 },
+                 [&](const smtp::CheckSender& e) { check_sender(e.arguments); },
+                 [&](const smtp::CheckRecipient& e) { check_recipient(e.arguments); },
+                 [&](const smtp::BeginMessage&) { begin_message(); },
+                 [&](const smtp::BodyOctets& e) { add_octets(e.octets); },
+                 [&](const smtp::AbandonMessage& e) {
+                   refuse("data", {550, std::string(e.why)}, {});
+                   work().incoming.reset();
+                 },
+                 [&](const smtp::EndOfMessage& e) { end_message(e.octets); },
+                 [&](const smtp::BeginTls&) { connection().start_tls(server_.tls()); },
+                 [&](const smtp::AuthBegin& e) { begin_login(e.mechanism, e.response); },
+                 [&](const smtp::AuthResponse& e) {
+                   work().login->respond(to_base64(e.response),
+                                         [this](const directory::LoginStep& step) { login_step(step); });
+                 },
+                 [&](const smtp::AuthCancelled&) { work().login.reset(); },
+                 [&](const smtp::Verify& e) { verify(e.argument, false); },
+                 [&](const smtp::Expand& e) { verify(e.argument, true); },
+                 [&](const smtp::FlushQueue&) {
+                   session_.answer({458, "4.3.0 Unable to queue messages"});
+                 },
+                 [&](const smtp::ResetTransaction&) {
+                   if (work_) work_->transaction.reset();
+                 },
+                 [&](const smtp::Close&) { connection().close_when_written(); },
+             },
+             event);
+}
+
+void Client::refuse(std::string_view stage, smtp::Reply reply, std::string_view subject) {
+  log_event(LogLevel::info, "rejected",
+            {{"stage", stage},
+             {"client", client_address_},
+             {"helo", helo_},
+             {"from", work_ ? std::string_view(work_->transaction.reverse_path()) : std::string_view()},
+             {"subject", subject},
+             {"user", user_},
+             {"reply", reply.line()}});
+}
+
+// MAIL and RCPT
+
+std::optional<smtp::Reply> Client::refuse_sender(const smtp::MailArguments& mail) {
+  if (!server_.has_room()) return smtp::Reply{452, "4.3.1 Not enough room, try later"};
+  if (mail.parameters.hold_until && !message::parse_date(*mail.parameters.hold_until))
+    return smtp::Reply{501, "5.5.4 HOLDUNTIL is no date"};
+  const auto& user = work().user;
+  if (user && settings().smtp.check_from && !mail.reverse_path.null() &&
+      !server_.belongs_to(*user, smtp::to_string(mail.reverse_path)))
+    return smtp::Reply{553, "5.7.1 The sender address is not yours"};
+  return {};
+}
+
+void Client::check_sender(const smtp::MailArguments& mail) {
+  if (auto refusal = refuse_sender(mail)) {
+    refuse("mail", *refusal, smtp::to_string(mail.reverse_path));
+    return session_.answer(*std::move(refusal));
+  }
+  spool::Envelope envelope;
+  envelope.id = MessageId::generate(server_.clock());
+  envelope.arrival = server_.clock().now();
+  envelope.client_address = client_address_;
+  envelope.helo = helo_;
+  envelope.authenticated_user = user_;
+  work().transaction.begin(std::move(envelope), mail);
+  session_.accept();
+}
+
+void Client::check_recipient(const smtp::RcptArguments& rcpt) {
+  const auto address = smtp::to_string(rcpt.forward_path);
+  const auto refuse_it = [&](smtp::Reply reply) {
+    refuse("rcpt", reply, address);
+    session_.answer(std::move(reply));
+  };
+  const auto route = server_.router().route(address);
+  if (!route) {
+    log_event(LogLevel::error, "route_failed", {{"to", address}, {"text", route.error().text}});
+    return refuse_it({451, "4.3.0 Cannot look up the recipient, try later"});
+  }
+  if (route->refusal) return refuse_it(reply_of(*route->refusal));
+  // What an alias of ours leads to is the alias owner's business; else only our own clients may send on.
+  const bool leads_away = std::ranges::any_of(route->targets, [](const route::Target& target) {
+    return std::holds_alternative<route::Remote>(target.destination);
+  });
+  if (leads_away && !route->expanded && !trusted()) return refuse_it({554, "5.7.1 Relaying denied"});
+  work().transaction.add(rcpt, *route);
+  session_.accept();
+}
+
+void Client::verify(std::string_view argument, bool expand) {
+  auto mailbox = smtp::parse_path(argument, {.without_brackets = true, .without_domain = true});
+  if (!mailbox) return session_.answer({501, concat({"5.1.3 ", mailbox.error().text})});
+  if (mailbox->domain.empty() && !server_.directory().domains().empty())
+    mailbox->domain = server_.directory().domains().front();
+  const auto route = server_.router().route(smtp::to_string(*mailbox));
+  if (!route) return session_.answer({451, "4.3.0 Cannot look up the address, try later"});
+  if (route->refusal) return session_.answer(reply_of(*route->refusal));
+  if (!server_.router().is_local_domain(mailbox->domain))
+    return session_.answer({252, "2.5.0 Not local; will take a message for those who may send there"});
+  if (expand && !route->expanded) return session_.answer({550, "5.2.4 This is no mailing list"});
+  std::string lines = "2.1.5 ";
+  if (!expand) {
+    lines += concat({"<", smtp::to_string(*mailbox), ">"});
+  } else {
+    for (const auto& target : route->targets)
+      lines += concat({lines.size() > 6 ? "\n" : "", "<", target.forward_path, ">"});
+  }
+  session_.answer({250, std::move(lines)});
+}
+
+// The message
+
+void Client::begin_message() {
+  auto& w = work();
+  w.refusal.reset();
+  w.header.begin(settings().smtp.header_octets);
+  w.transaction.set_protocol(
+      protocol_word(session_.esmtp(), session_.tls(), session_.authenticated(), w.transaction.envelope().smtputf8));
+  w.incoming = server_.writer().begin(w.transaction.entries());
+  w.look_for_eight_bit = w.transaction.has_remote() && w.transaction.envelope().body == spool::BodyType::seven_bit;
+  w.eight_bit = false;
+  session_.accept();
+}
+
+void Client::add_octets(std::string_view octets) {
+  auto& w = work();
+  if (w.refusal || !w.incoming) return;
+  if (w.look_for_eight_bit && !w.eight_bit) w.eight_bit = has_eight_bit(octets);
+  if (!w.header.whole()) {
+    octets = w.header.feed(octets);
+    if (!w.header.whole()) return;
+    header_whole();
+    if (w.refusal) return;
+  }
+  w.incoming->append(octets);
+}
+
+void Client::drop_message(smtp::Reply refusal) {
+  work().incoming.reset();
+  work().refusal = std::move(refusal);
+}
+
+void Client::header_whole() {
+  auto& w = work();
+  if (w.header.too_large()) return drop_message({552, "5.3.4 The message's header is too big"});
+  const std::string_view header = w.header.header();
+  if (auto refusal = refuse_header(header)) return drop_message(*std::move(refusal));
+  const auto tls = connection().tls_info();
+  const auto tls_text = tls ? concat({tls->version, " ", tls->cipher}) : std::string();
+  const auto literal = connection().peer().is_unix() ? std::string("unix") : connection().peer().ip.to_literal();
+  const auto& envelope = w.transaction.envelope();
+  w.incoming->append(received_field({.helo = helo_,
+                                     .client_name = {},
+                                     .client_literal = literal,
+                                     .host_name = smtp_settings().host_name,
+                                     .protocol = envelope.protocol,
+                                     .tls = tls_text,
+                                     .recipient = w.transaction.only_recipient()},
+                                    envelope.id, envelope.arrival));
+  if (session_.authenticated()) w.incoming->append(added_fields(header));
+  w.incoming->append(header);
+  w.header.release();
+}
+
+std::optional<smtp::Reply> Client::refuse_header(std::string_view header) {
+  const message::HeaderFields fields(header);
+  // RFC 5321 section 6.3: a hundred at least are let pass by the standard; the setting says how many here.
+  if (fields.count("Received") > settings().smtp.received_limit)
+    return smtp::Reply{554, "5.4.6 The message goes round in circles"};
+  const auto& user = work().user;
+  if (!user || !settings().smtp.check_from) return {};
+  for (const auto& field : fields) {
+    if (!iequals(field.name, "From") && !iequals(field.name, "Sender")) continue;
+    for (const auto& mailbox : message::parse_mailboxes(field.value))
+      if (!server_.belongs_to(*user, message::addr_spec(mailbox)))
+        return smtp::Reply{550, concat({"5.7.1 The address in the ", field.name, " field is not yours"})};
+  }
+  return {};
+}
+
+/// What a submission server completes (RFC 6409 section 8).
+std::string Client::added_fields(std::string_view header) {
+  const message::HeaderFields fields(header);
+  const auto& envelope = work().transaction.envelope();
+  std::string added;
+  if (!fields.find("Date")) added += concat({"Date: ", date_text(envelope.arrival), "\r\n"});
+  if (!fields.find("Message-ID"))
+    added +=
+        concat({"Message-ID: <", envelope.id.text(), ".", random_token(8), "@", smtp_settings().host_name, ">\r\n"});
+  return added;
+}
+
+void Client::end_message(std::uint64_t octets) {
+  auto& w = work();
+  if (!w.refusal && w.incoming && !w.header.whole()) {
+    // No empty line: all of it is header (or, without any field, a text of lines).
+    w.header.finish();
+    header_whole();
+  }
+  if (w.refusal) {
+    refuse("data", *w.refusal, {});
+    return session_.answer(*std::exchange(w.refusal, std::nullopt));
+  }
+  if (w.eight_bit) {
+    w.transaction.found_eight_bit();
+    w.incoming->set_entries(w.transaction.entries());
+  }
+  auto& here = loop();
+  auto done =
+      alive_.guard([this, id = w.transaction.id(), octets](const Status& status) { committed(id, octets, status); });
+  spool::Incoming::commit(std::move(w.incoming), [&here, done = std::move(done)](Status status) mutable {
+    here.post([done = std::move(done), status = std::move(status)]() mutable { done(status); });
+  });
+}
+
+void Client::committed(const MessageId& id, std::uint64_t octets, const Status& status) {
+  auto& transaction = work().transaction;
+  if (!status) {
+    log_event(LogLevel::error, "write_failed",
+              {{"id", id.text()}, {"client", client_address_}, {"text", status.error().text}});
+    session_.answer({452, "4.3.1 Cannot store the message, try later"});
+    return pump();
+  }
+  log_event(LogLevel::info, "accepted",
+            {{"id", id.text()},
+             {"from", transaction.reverse_path()},
+             {"to", transaction.logged_recipients()},
+             {"client", client_address_},
+             {"helo", helo_},
+             {"user", user_},
+             {"protocol", transaction.envelope().protocol},
+             {"octets", octets},
+             {"local", transaction.local_count()},
+             {"queue", transaction.remote_count()}});
+  session_.answer({250, concat({"2.0.0 OK queued as ", id.text()})});
+  pump();
+}
+
+// AUTH
+
+void Client::begin_login(std::string_view mechanism, std::optional<std::string_view> response) {
+  auto& w = work();
+  auto run = [this](std::function<void()> job, std::function<void()> done) {
+    server_.workers().submit(loop(), std::move(job), std::move(done));
+  };
+  w.login = std::make_unique<directory::Login>(server_.directory(), &server_.throttle(), server_.policy(),
+                                               std::move(run), directory::Login::Peer{"smtp", client_address_});
+  sasl::Channel channel;
+  channel.encrypted = connection().is_tls() || connection().peer().is_unix();
+  if (connection().is_tls()) {
+    channel.tls_exporter = connection().tls_exporter();
+    channel.tls_server_end_point = connection().tls_server_end_point();
+  }
+  w.login->set_channel(std::move(channel));
+  std::optional<std::string> initial;
+  if (response) initial = response->empty() ? std::string("=") : to_base64(*response);
+  w.login->start(mechanism, initial, [this](const directory::LoginStep& step) { login_step(step); });
+}
+
+void Client::login_step(const directory::LoginStep& step) {
+  using Why = directory::LoginRefused::Why;
+  const auto reply_for = [](Why why) -> smtp::Reply {
+    switch (why) {
+      case Why::temporary:
+        return {454, "4.7.0 Temporary authentication failure"};
+      case Why::malformed:
+        return {501, "5.5.2 The response is malformed"};
+      case Why::unknown:
+        return {504, "5.5.4 Unknown mechanism"};
+      case Why::needs_tls:
+        return {538, "5.7.11 Encryption required for the requested mechanism"};
+      case Why::cancelled:
+        return {501, "5.7.0 Authentication cancelled"};
+      case Why::credentials:
+        break;
+    }
+    return {535, "5.7.8 Authentication failed"};
+  };
+  if (const auto* challenge = std::get_if<directory::LoginChallenge>(&step)) {
+    session_.auth_challenge(challenge->octets);
+  } else if (const auto* accepted = std::get_if<directory::LoginAccepted>(&step)) {
+    user_ = accepted->user.name;
+    work().user = accepted->user;
+    session_.auth_succeeded();
+  } else {
+    const auto& refused = std::get<directory::LoginRefused>(step);
+    auto refuse_now = [this, reply = reply_for(refused.why)] {
+      session_.auth_failed(reply);
+      pump();
+    };
+    if (refused.delay.count() > 0) {
+      delay_ = std::make_unique<net::Timer>(loop(), alive_.guard(std::move(refuse_now)));
+      delay_->start(refused.delay);
+      return;
+    }
+    return refuse_now();
+  }
+  pump();
+}
+
+}  // namespace mail::mta

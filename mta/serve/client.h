@@ -1,0 +1,73 @@
+// One SMTP conversation: what happens on each event of smtp::ServerSession.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/alive.h"
+#include "directory/login.h"
+#include "mta/serve/header_gate.h"
+#include "mta/serve/server.h"
+#include "mta/serve/transaction.h"
+#include "net/loop.h"
+#include "net/server.h"
+#include "smtp/server_session.h"
+
+namespace mail::mta {
+
+class Client final : public net::Session {
+ public:
+  Client(SmtpServer& server, std::unique_ptr<net::Connection> connection, Service service);
+  ~Client() override;
+
+  void on_ready() override;
+  void on_octets(std::string_view octets) override;
+  void on_tls_started() override;
+  void on_shutdown() override;
+  void on_ended(net::CloseReason reason) override;
+
+ private:
+  /// What only a message or a log-in needs; an idle connection has none of it.
+  struct Work;
+  Work& work();
+
+  void greet();
+  void pump();
+  void handle(smtp::Event& event);
+  void restart_timeout();
+  void check_sender(const smtp::MailArguments& mail);
+  void check_recipient(const smtp::RcptArguments& rcpt);
+  std::optional<smtp::Reply> refuse_sender(const smtp::MailArguments& mail);
+  void verify(std::string_view argument, bool expand);
+  void begin_message();
+  void add_octets(std::string_view octets);
+  void header_whole();
+  std::optional<smtp::Reply> refuse_header(std::string_view header);
+  std::string added_fields(std::string_view header);
+  void end_message(std::uint64_t octets);
+  void committed(const MessageId& id, std::uint64_t octets, const Status& status);
+  void drop_message(smtp::Reply refusal);
+  void begin_login(std::string_view mechanism, std::optional<std::string_view> response);
+  void login_step(const directory::LoginStep& step);
+  void refuse(std::string_view stage, smtp::Reply reply, std::string_view subject);
+
+  const config::Settings& settings() const { return server_.settings(); }
+  const smtp::ServerSettings& smtp_settings() const { return server_.settings_of(service_); }
+  bool trusted() const;
+
+  SmtpServer& server_;
+  const Service service_;
+  smtp::ServerSession session_;
+  std::string client_address_;
+  std::string helo_;
+  std::string user_;  ///< Authenticated as; empty: not.
+  std::unique_ptr<Work> work_;
+  std::unique_ptr<net::Timer> delay_;
+  bool pumping_ = false;
+  bool paused_ = false;
+  bool stopping_ = false;
+  bool delivered_any_ = false;
+  Alive alive_;
+};
+
+}  // namespace mail::mta

@@ -1,0 +1,392 @@
+#!/usr/bin/python3
+"""kill -9, and every file-system error, at every file-system call of each program, one at a time (strace's fault injection).
+
+  inject.py --build DIR [--scenario NAME]... [--most N] [--keep]
+
+A scenario runs once untouched while its calls are counted, then once per point: killed at the n-th call of a kind, or with that call
+failing (ENOSPC, EIO, EMFILE). After each point the programs start again without faults, and then must hold:
+  what was acknowledged is there, exactly once (twice only where RFC 1047 lets it);
+  nothing is half: every message found is octet by octet the one that was sent.
+Prints how many points were tried. --most N takes N points of each scenario, evenly spread (./check does so). Exit status 77: no strace.
+"""
+import argparse
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ERRORS = {
+    "openat": "EMFILE", "write": "ENOSPC", "pwrite64": "ENOSPC", "writev": "ENOSPC", "pwritev": "ENOSPC", "fsync": "EIO", "fdatasync": "EIO",
+    "syncfs": "EIO", "rename": "ENOSPC", "renameat": "ENOSPC", "renameat2": "ENOSPC", "link": "EIO", "linkat": "EIO", "unlink": "EIO",
+    "unlinkat": "EIO", "mkdir": "ENOSPC", "mkdirat": "ENOSPC", "ftruncate": "EIO", "fallocate": "ENOSPC", "close": "EIO",
+}
+CALL = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)[( ]")
+MARK = "last line of the message"
+
+
+def message(number, octets=3000):
+    body = "".join("line %d of message %d\r\n" % (i, number) for i in range(octets // 30))
+    return "From: s@example.net\r\nSubject: crash %d\r\nX-Number: %d\r\n\r\n%s%s %d\r\n" % (number, number, body, MARK, number)
+
+
+class World:
+    """A spool, a mail root and a configuration of their own."""
+
+    def __init__(self, build, sink_port=1):
+        self.dir = tempfile.mkdtemp(prefix="relais-inject-")
+        self.build = build
+        for name in ("mail", "spool", "etc"):
+            os.mkdir(os.path.join(self.dir, name))
+        self.config = os.path.join(self.dir, "etc", "relais.toml")
+        user = ""
+        if os.getuid() == 0:  # no program works as root
+            user = '[run]\nuser = "nobody"\ngroup = "nogroup"\n'
+        with open(self.config, "w") as f:
+            f.write('[host]\nname = "mail.example.test"\ndomains = ["example.test"]\n[log]\ntarget = "file:%s/log"\n%s[spool]\n'
+                    'directory = "%s/spool"\n[mail]\nroot = "%s/mail/%%n"\n[users]\npasswd_file = "%s/etc/users"\n[smtp]\n'
+                    'relay_networks = ["127.0.0.0/8", "::1"]\n[relay]\nprivate_targets = true\nretry_first = "1s"\nretry_most = "1s"\n'
+                    '[relay.routes]\n"example.org" = "127.0.0.1:%d"\n' % (self.dir, user, self.dir, self.dir, self.dir, sink_port))
+        with open(os.path.join(self.dir, "etc", "users"), "w") as f:
+            f.write("user1:{PLAIN}pass::::::\n")
+        os.chmod(self.dir, 0o755)
+        if user:
+            subprocess.run(["chown", "-R", "nobody:nogroup", self.dir], check=True)
+
+    def program(self, name, *arguments):
+        return [os.path.join(self.build, name, name), "-c", self.config, *arguments]
+
+    def delivered(self):
+        found = []
+        for path in glob.glob(self.dir + "/mail/user1/new/*") + glob.glob(self.dir + "/mail/user1/cur/*"):
+            found.append(open(path, errors="replace").read())
+        return found
+
+    def spooled(self):
+        found = []
+        for box in ("local", "queue", "drop"):
+            for path in glob.glob("%s/spool/%s/**/*" % (self.dir, box), recursive=True):
+                if os.path.isfile(path) and not path.endswith(".log"):
+                    found.append(open(path, errors="replace", newline="").read())
+        return found
+
+    def remove(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def count(found, number):
+    return sum(1 for text in found if "X-Number: %d\n" % number in text.replace("\r\n", "\n"))
+
+
+def whole(found):
+    for text in found:
+        text = text.replace("\r\n", "\n")
+        match = re.search(r"X-Number: (\d+)\n", text)
+        if not match or message(int(match.group(1))).replace("\r\n", "\n").split("\n\n", 1)[1] not in text:
+            return False
+    return True
+
+
+def run(command, text=b"", tracer=(), seconds=20):
+    """Exit status and output; a run that hangs is killed and counts as status None."""
+    process = subprocess.Popen([*tracer, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True)
+    try:
+        out, _ = process.communicate(text, timeout=seconds)
+        return process.returncode, out.decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, _ = process.communicate()
+        return None, out.decode(errors="replace")
+
+
+def dialogue(world, tracer, to, number, command=None):
+    """One SMTP session over a socket pair, as inetd gives it; the replies."""
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen([*tracer, *(command or world.program("mta", "serve", "--inetd"))], stdin=theirs, stdout=theirs,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    theirs.close()
+    ours.settimeout(15)
+    replies = ""
+
+    def reply(lines=1):
+        nonlocal replies
+        start = replies
+        while len(re.findall(r"(?m)^\d\d\d .*\n", replies[len(start):])) < lines:
+            got = ours.recv(65536).decode(errors="replace")
+            if not got:
+                raise OSError("closed")
+            replies += got
+    try:
+        reply()
+        ours.sendall(b"EHLO client.example\r\n")
+        reply()
+        ours.sendall(b"MAIL FROM:<s@example.net>\r\n")
+        reply()
+        ours.sendall(b"RCPT TO:<%s>\r\n" % to.encode())
+        reply()
+        ours.sendall(b"DATA\r\n")
+        reply()
+        if not re.search(r"(?m)^354 ", replies):
+            raise OSError("no 354")
+        ours.sendall(message(number).encode() + b".\r\n")
+        reply()
+        ours.sendall(b"QUIT\r\n")
+        reply()
+    except OSError:
+        pass
+    ours.close()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    after = replies.split("354 ", 1)
+    return len(after) == 2 and re.search(r"(?m)^250 ", after[1]) is not None
+
+
+class Pipe:
+    """mda -d USER < message: exit status 0 means that it is in the mailbox; the caller tries again after 75."""
+    name = "mda-pipe"
+
+    def prepare(self, world):
+        pass
+
+    def act(self, world, tracer):
+        status, _ = run(world.program("mda", "-d", "user1", "-f", "s@example.net", "--id", "one"), message(1).encode(), tracer)
+        return [1] if status == 0 else []
+
+    def settle(self, world, acknowledged):
+        if not acknowledged:
+            status, out = run(world.program("mda", "-d", "user1", "-f", "s@example.net", "--id", "one"), message(1).encode())
+            assert status == 0, "the second try failed too: %s %s" % (status, out)
+
+    def found(self, world):
+        return world.delivered()
+
+    expected = {1: (1, 1)}  # the same --id: never twice
+
+
+class Accept:
+    """mta serve takes a message for a local user; then mda delivers what is in the spool."""
+    name = "serve-accept"
+
+    def prepare(self, world):
+        pass
+
+    def act(self, world, tracer):
+        return [1] if dialogue(world, tracer, "user1@example.test", 1) else []
+
+    def settle(self, world, acknowledged):
+        assert dialogue(world, (), "user1@example.test", 2), "serve does not take mail after the fault"
+        for _ in range(3):
+            run(world.program("mda", "--once"))
+
+    def found(self, world):
+        return world.delivered()
+
+    expected = {1: (0, 1), 2: (1, 1)}
+
+
+class Deliver:
+    """mda delivers three messages from spool/local."""
+    name = "mda-spool"
+
+    def prepare(self, world):
+        for number in (1, 2, 3):
+            assert dialogue(world, (), "user1@example.test", number), "serve did not take the message"
+
+    def act(self, world, tracer):
+        run(world.program("mda", "--once"), b"", tracer)
+        return [1, 2, 3]  # acknowledged by serve, whatever happens to mda
+
+    def settle(self, world, acknowledged):
+        for _ in range(40):
+            run(world.program("mda", "--once"))
+            if not world.spooled():
+                break
+            time.sleep(0.3)
+
+    def found(self, world):
+        return world.delivered() + world.spooled()
+
+    expected = {1: (1, 1), 2: (1, 1), 3: (1, 1)}
+
+
+class Sink(threading.Thread):
+    """A host that takes everything and remembers what it said 250 to."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.messages = []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        with peer, peer.makefile("rwb") as stream:
+            def say(text):
+                stream.write(text + b"\r\n")
+                stream.flush()
+            try:
+                say(b"220 sink")
+                while True:
+                    line = stream.readline().upper()
+                    if not line:
+                        return
+                    if line.startswith(b"DATA"):
+                        say(b"354 go")
+                        text = b""
+                        while True:
+                            part = stream.readline()
+                            if not part:
+                                return
+                            if part == b".\r\n":
+                                break
+                            text += part[1:] if part.startswith(b".") else part
+                        self.messages.append(text.decode(errors="replace"))
+                        say(b"250 2.0.0 taken")
+                    elif line.startswith(b"QUIT"):
+                        say(b"221 bye")
+                        return
+                    else:
+                        say(b"250 ok")
+            except OSError:
+                return
+
+
+class Relay:
+    """mta relay hands two messages on; killed between the other side's 250 and its own note of it, it may send one twice (RFC 1047)."""
+    name = "relay"
+
+    def prepare(self, world):
+        for number in (1, 2):
+            assert dialogue(world, (), "x@example.org", number), "serve did not take the message"
+        world.sink.messages.clear()
+
+    def act(self, world, tracer):
+        self.until_done(world, tracer, 4 if tracer else 10)
+        return [1, 2]
+
+    def settle(self, world, acknowledged):
+        self.until_done(world, (), 20)
+
+    def until_done(self, world, tracer, seconds):
+        process = subprocess.Popen([*tracer, *world.program("mta", "relay")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and process.poll() is None and world.spooled():
+            time.sleep(0.02)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def found(self, world):
+        return world.sink.messages + [t for t in world.spooled()]
+
+    expected = {1: (1, 2), 2: (1, 2)}
+
+
+SCENARIOS = [Pipe(), Accept(), Deliver(), Relay()]
+
+
+def make_world(build, scenario):
+    sink = Sink() if scenario.name == "relay" else None
+    world = World(build, sink.port if sink else 1)
+    world.sink = sink
+    scenario.prepare(world)
+    return world
+
+
+def points(build, scenario):
+    """(call, n) for every file-system call after the program first touched its own files."""
+    world = make_world(build, scenario)
+    log = os.path.join(tempfile.gettempdir(), "relais-inject-%d.log" % os.getpid())
+    acknowledged = scenario.act(world, ("strace", "-f", "-qq", "-o", log, "-e", "trace=" + ",".join("?" + c for c in ERRORS)))
+    assert acknowledged, scenario.name + ": fails without any fault; log: " + open(world.dir + "/log").read()[-2000:]
+    seen, touched, found = {}, False, set()
+    for line in open(log, errors="replace"):
+        match = CALL.match(line)
+        if not match or "resumed>" in line:
+            continue
+        thread, call = match.groups()
+        seen[thread, call] = seen.get((thread, call), 0) + 1
+        touched = touched or world.dir in line
+        if touched:
+            found.add((call, seen[thread, call]))
+    os.unlink(log)
+    world.remove()
+    return sorted(found)
+
+
+def try_point(build, scenario, call, number, fault):
+    world = make_world(build, scenario)
+    inject = "%s:%s:when=%d" % (call, fault, number)
+    tracer = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + inject)
+    acknowledged = scenario.act(world, tracer)
+    wrong = []
+    try:
+        scenario.settle(world, acknowledged)
+    except AssertionError as error:
+        wrong.append(str(error))
+    found = scenario.found(world)
+    if not whole(found):
+        wrong.append("a message is not whole")
+    for wanted, (least, most) in scenario.expected.items():
+        least = max(least, 1) if wanted in acknowledged else least
+        times = count(found, wanted)
+        if not least <= times <= most:
+            wrong.append("message %d%s found %d times, expected %d to %d" % (wanted, " (acknowledged)" if wanted in acknowledged else "", times, least, most))
+    if wrong:
+        print("FAILED %s %s: %s (%s)" % (scenario.name, inject, "; ".join(wrong), world.dir), flush=True)
+        return False
+    world.remove()
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--scenario", action="append", default=[])
+    parser.add_argument("--most", type=int, default=0)
+    arguments = parser.parse_args()
+    if not shutil.which("strace") or subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"]).returncode != 0:
+        print("SKIPPED: crash injection: strace is missing or may not trace here")
+        return 77
+    failed = tried = 0
+    for scenario in SCENARIOS:
+        if arguments.scenario and scenario.name not in arguments.scenario:
+            continue
+        todo = [(call, n, fault) for call, n in points(arguments.build, scenario)
+                for fault in ("signal=SIGKILL", "error=" + ERRORS[call])]
+        if arguments.most and len(todo) > arguments.most:
+            todo = [todo[i * len(todo) // arguments.most] for i in range(arguments.most)]
+        begin = time.monotonic()
+        wrong = sum(not try_point(arguments.build, scenario, *point) for point in todo)
+        print("%s: %d points tried, %d wrong, %.0f s" % (scenario.name, len(todo), wrong, time.monotonic() - begin), flush=True)
+        tried += len(todo)
+        failed += wrong
+    print("%d passed, %d failed" % (tried - failed, failed))
+    return 1 if failed or not tried else 0
+
+
+sys.exit(main())

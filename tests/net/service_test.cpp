@@ -158,6 +158,9 @@ TEST_CASE("systemd: sockets by name, readiness by notification") {
   sockaddr_storage storage{};
   const auto octets = SocketAddress{{}, 0, path}.to(storage);
   REQUIRE(bind(notify.get(), reinterpret_cast<sockaddr*>(&storage), octets) == 0);
+  std::filesystem::permissions(path,
+                               std::filesystem::perms::all);  // as systemd's is: the program is another user by then
+  std::filesystem::permissions(program.directory.path(), std::filesystem::perms(0711));
   program.start([&] {
     dup2(listener.get(), 3);
     setenv("LISTEN_PID", decimal(getpid()).c_str(), 1);

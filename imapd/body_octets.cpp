@@ -164,7 +164,12 @@ Result<std::optional<BodyOctets>> MessageContent::binary(const imap::Section& se
     return std::optional<BodyOctets>(
         BodyOctets::range(file_, raw().substr(part->body.begin, part->body.octets()), part->body.crlf_octets()));
   }
-  return std::optional<BodyOctets>(BodyOctets::text(message::decoded_content(tree(), *part)));
+  if (part->encoding != message::TransferEncoding::quoted_printable)
+    return std::optional<BodyOctets>(BodyOctets::text(message::decoded_content(tree(), *part)));
+  // Line ends of quoted-printable are line ends of the content, and those are CRLF here.
+  std::string wire;
+  store::append_crlf(wire, raw().substr(part->body.begin, part->body.octets()));
+  return std::optional<BodyOctets>(BodyOctets::text(message::decode(part->encoding, wire)));
 }
 
 }  // namespace mail::imapd

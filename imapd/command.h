@@ -61,15 +61,18 @@ const Command* find_command(std::string_view name);
 /// All families' rows, for CAPABILITY and tests.
 std::span<const std::span<const Command>> command_families();
 
-/// For parsing: declares `name`, or answers BAD.
+/// BAD for what is not of the grammar; NO for what is but names nothing that can be (a mailbox name that is no mUTF-7).
+Completion rejected(Error error);
+
+/// For parsing: declares `name`, or answers rejected().
 #define IMAPD_TRY(name, expression)                                                                               \
   auto&& MAIL_CONCAT(name, _result) = (expression);                                                               \
-  if (!MAIL_CONCAT(name, _result)) return ::mail::imapd::bad(std::move(MAIL_CONCAT(name, _result)).error().text); \
+  if (!MAIL_CONCAT(name, _result)) return ::mail::imapd::rejected(std::move(MAIL_CONCAT(name, _result)).error()); \
   auto&& name = *MAIL_CONCAT(name, _result)
 #define IMAPD_CHECK(expression)                                                                     \
   do {                                                                                              \
     auto imapd_check_result = (expression);                                                         \
-    if (!imapd_check_result) return ::mail::imapd::bad(std::move(imapd_check_result).error().text); \
+    if (!imapd_check_result) return ::mail::imapd::rejected(std::move(imapd_check_result).error()); \
   } while (false)
 
 }  // namespace mail::imapd

@@ -12,9 +12,9 @@ namespace mail::imapd {
 
 std::span<const std::span<const Command>> command_families() {
   static const std::array kFamilies{
-      general_commands(), login_commands(), mailbox_commands(),  list_commands(), append_commands(),
-      idle_commands(),    fetch_commands(), store_commands(),    copy_commands(), search_commands(),
-      sort_commands(),    quota_commands(), compress_commands(),
+      general_commands(), login_commands(), mailbox_commands(),  list_commands(),     append_commands(),
+      idle_commands(),    fetch_commands(), store_commands(),    copy_commands(),     search_commands(),
+      sort_commands(),    quota_commands(), compress_commands(), metadata_commands(),
   };
   return kFamilies;
 }
@@ -28,6 +28,11 @@ const Command* find_command(std::string_view name) {
   }();
   const auto found = kByName.find(name);
   return found == kByName.end() ? nullptr : found->second;
+}
+
+Completion rejected(Error error) {
+  if (error.kind == Error::Kind::syntax) return bad(std::move(error.text));
+  return no("[CANNOT] " + error.text);
 }
 
 Completion failed(const Error& error, std::string_view what) {

@@ -10,7 +10,8 @@ void prepare(Environment& environment) {
   environment.after_login.message_octets = settings.imap.append_octets;
   environment.after_login.skip_octets = std::max<std::uint64_t>(settings.imap.append_octets * 2, 1U << 20);
   // Who has not logged in needs room for a password or a token, and nothing else.
-  environment.before_login = {.line_octets = 16384, .literal_octets = 4096, .message_octets = 0, .skip_octets = 65536};
+  environment.before_login = {
+      .line_octets = settings.imap.line_octets, .literal_octets = 4096, .message_octets = 0, .skip_octets = 65536};
   environment.policy =
       directory::policy_from(settings, environment.directory != nullptr && environment.directory->has_plain_secrets());
 }

@@ -8,6 +8,7 @@
 #include "imapd/session.h"
 #include "imapd/uid_sets.h"
 #include "message/charset.h"
+#include "message/date.h"
 
 namespace mail::imapd {
 
@@ -40,6 +41,17 @@ store::View::TextQuery query_of(const SearchKey& key) {
     query.field = key.field;
   }
   return query;
+}
+
+/// The day that stands in the Date field, time and zone disregarded (RFC 9051 section 6.4.4). The ENVELOPE begins with
+/// the field.
+std::int64_t sent_day(const store::Summary& summary) {
+  imap::Arguments envelope(summary.envelope);
+  if (envelope.take('('))
+    if (const auto text = envelope.string())
+      if (const auto date = message::parse_date(*text))
+        return std::chrono::duration_cast<std::chrono::seconds>(date->local_day().time_since_epoch()).count();
+  return summary.sent_date;
 }
 
 /// What it costs to evaluate a key, for the order within an AND.
@@ -178,7 +190,7 @@ Result<UidSet> SearchEvaluator::by_date(const SearchKey& key, const UidSet& with
       break;
   }
   return summaries_where(
-      within, [&](const store::MessageRow&, const store::Summary& summary) { return matches(summary.sent_date); });
+      within, [&](const store::MessageRow&, const store::Summary& summary) { return matches(sent_day(summary)); });
 }
 
 Result<UidSet> SearchEvaluator::by_text(const SearchKey& key, const UidSet& within) {
@@ -188,7 +200,7 @@ Result<UidSet> SearchEvaluator::by_text(const SearchKey& key, const UidSet& with
 }
 
 Result<UidSet> SearchEvaluator::by_set(const SearchKey& key, const UidSet& within) {
-  MAIL_TRY(named, session_.messages_of(key.set, key.kind == Kind::uid));
+  MAIL_TRY(named, session_.messages_of(key.set, key.kind == Kind::uid, true));
   return intersection(within, named);
 }
 

@@ -132,7 +132,8 @@ class Session {
   Result<std::string> mailbox_from_wire(const std::string& name) const;
   /// The messages of a set argument, `$` included. Sequence numbers beyond the mailbox are BAD, unknown UIDs are passed
   /// over.
-  Result<store::UidSet> messages_of(const imap::SequenceSet& set, bool uids);
+  /// @param lenient  as a search key: numbers beyond the mailbox match nothing
+  Result<store::UidSet> messages_of(const imap::SequenceSet& set, bool uids, bool lenient = false);
   store::UidSet& saved_result() { return saved_result_; }  ///< SEARCHRES
   void use_condstore();                                    ///< RFC 7162 section 3.1: a CONDSTORE-enabling command.
   bool read_only() const { return view_ != nullptr && view_->read_only(); }

@@ -18,13 +18,13 @@ Result<std::string> Session::mailbox_argument(imap::Arguments& arguments) {
 
 Result<std::string> Session::mailbox_from_wire(const std::string& text) const {
   auto name = imap::mailbox_name_from_wire(text, utf8());
-  if (!name) return fail(Error::Kind::syntax, "Mailbox name is not valid");
+  if (!name) return fail(Error::Kind::refused, "Mailbox name is not valid");
   const char separator = environment_.store->settings().separator;
   if (istarts_with(*name, "INBOX") && (name->size() == 5 || (*name)[5] == separator)) name->replace(0, 5, "INBOX");
   return std::move(*name);
 }
 
-Result<store::UidSet> Session::messages_of(const imap::SequenceSet& set, bool uids) {
+Result<store::UidSet> Session::messages_of(const imap::SequenceSet& set, bool uids, bool lenient) {
   if (set.saved()) return view_->existing(saved_result_);
   store::UidSet result;
   if (uids) {
@@ -35,6 +35,15 @@ Result<store::UidSet> Session::messages_of(const imap::SequenceSet& set, bool ui
     return view_->existing(store::UidSet(std::move(ranges)));
   }
   const auto numbers = set.resolve(view_->exists());
+  if (lenient) {
+    for (const auto& range : numbers.ranges()) {
+      if (range.first > view_->exists()) break;
+      const auto part = view_->uids_of(store::SequenceNumber{range.first},
+                                       store::SequenceNumber{std::min(range.last, view_->exists())});
+      for (const auto& uid_range : part.ranges()) result.add(uid_range.first, uid_range.last);
+    }
+    return result;
+  }
   if (numbers.highest() > view_->exists() || (numbers.empty() && view_->exists() == 0 && !set.has_star()))
     return fail(Error::Kind::syntax, "No such message");
   if (numbers.empty()) return fail(Error::Kind::syntax, "No messages");

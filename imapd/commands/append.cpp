@@ -39,6 +39,12 @@ Result<store::NewMessage> take_message(imap::Arguments& arguments) {
   return message;
 }
 
+Completion refused(const Error& error) {
+  if (error.kind == Error::Kind::not_found) return no("[TRYCREATE] No such mailbox");
+  if (error.kind == Error::Kind::permanent) return no("[TOOBIG] Message is too big");
+  return failed(error, "Not appended");
+}
+
 Completion append(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   std::vector<store::NewMessage> messages;
@@ -51,18 +57,44 @@ Completion append(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.end());
   if (messages.empty()) return bad("Message expected");
   const auto outcome = session.account().append(name, messages);
-  if (!outcome) {
-    const auto& error = outcome.error();
-    if (error.kind == Error::Kind::not_found) return no("[TRYCREATE] No such mailbox");
-    if (error.kind == Error::Kind::permanent) return no("[TOOBIG] Message is too big");
-    return failed(error, "Not appended");
-  }
+  if (!outcome) return refused(outcome.error());
   return ok(concat({"[APPENDUID ", decimal(store::number(outcome->uid_validity)), " ", outcome->destination.text(),
                     "] APPEND completed"}));
 }
 
+/// REPLACE and UID REPLACE (RFC 8508): APPEND of the new message and removal of the old one. The new one is durable
+/// before the old one goes.
+Completion replace(Session& session, imap::Arguments& arguments) {
+  IMAPD_TRY(set, arguments.sequence_set());
+  IMAPD_CHECK(arguments.space());
+  IMAPD_TRY(name, session.mailbox_argument(arguments));
+  IMAPD_CHECK(arguments.space());
+  IMAPD_TRY(message, take_message(arguments));
+  IMAPD_CHECK(arguments.end());
+  IMAPD_TRY(old, session.messages_of(set, session.uid_command()));
+  if (old.count() > 1) return bad("REPLACE takes one message");
+  if (old.empty()) return no("[NONEXISTENT] No such message");
+  if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
+  if (message.octets.empty()) return no("[CANNOT] A message cannot be empty");
+  const auto outcome = session.account().append(name, {&message, 1});
+  if (!outcome) return refused(outcome.error());
+  session.untagged(concat({"OK [APPENDUID ", decimal(store::number(outcome->uid_validity)), " ",
+                           outcome->destination.text(), "] Replacement"}));
+  store::FlagChange gone;
+  gone.uids = old;
+  gone.flags = store::Flags::deleted;
+  if (auto marked = session.view().store_flags(gone); !marked)
+    return failed(marked.error(), "The old message is still there");
+  if (auto expunged = session.view().expunge(&old); !expunged)
+    return failed(expunged.error(), "The old message is still there");
+  session.send_changes(true);
+  return ok("REPLACE completed");
+}
+
 constexpr std::array kAppendCommands{
     Command{.name = "APPEND", .run = append, .disk = true, .polls = true},
+    Command{.name = "REPLACE", .run = replace, .states = kSelected, .capability = "REPLACE", .disk = true},
+    Command{.name = "UID REPLACE", .run = replace, .states = kSelected, .disk = true},
 };
 
 }  // namespace

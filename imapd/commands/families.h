@@ -19,5 +19,6 @@ std::span<const Command> search_commands();
 std::span<const Command> sort_commands();
 std::span<const Command> quota_commands();
 std::span<const Command> compress_commands();
+std::span<const Command> metadata_commands();
 
 }  // namespace mail::imapd

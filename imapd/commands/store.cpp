@@ -57,9 +57,8 @@ Completion store_flags(Session& session, imap::Arguments& arguments) {
   if (what.change.uids.empty()) return ok("STORE completed, no such message");
   const auto outcome = session.view().store_flags(what.change);
   if (!outcome) return failed(outcome.error(), "Flags not stored");
-  const auto changes_before = session.keywords().size();
-  session.refresh_keywords();
-  if (session.keywords().size() != changes_before) session.send_flags(true);
+  // A keyword that is new to the mailbox is told of before it is used (RFC 9051 section 7.3.5).
+  if (!what.change.keywords.empty()) session.send_changes(false);
   if (!what.silent) {
     // Also for what was as asked for before (RFC 3501 section 6.4.6: the new value is returned); what failed
     // UNCHANGEDSINCE keeps its flags.

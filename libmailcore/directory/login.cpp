@@ -12,16 +12,8 @@
 namespace mail::directory {
 namespace {
 
-constexpr std::size_t kLongestResponse = 65536;  // octets of base64: RFC 4954 section 4 asks for 12288 at least
-
-std::optional<std::string> decoded(std::string_view base64) {
-  if (base64.size() > kLongestResponse) return std::nullopt;
-  return base64 == "=" ? std::optional(std::string()) : from_base64(base64);
-}
-
-}  // namespace
-
-sasl::ServerPolicy fitting_policy(sasl::ServerPolicy policy, const Directory& directory) {
+/// What the stored passwords allow of the policy: a client tries the strongest mechanism only.
+sasl::ServerPolicy fitting(sasl::ServerPolicy policy, const Directory& directory) {
   const bool sha1 = directory.all_have_scram_keys(sasl::ScramHash::sha1),
              sha256 = directory.all_have_scram_keys(sasl::ScramHash::sha256);
   std::erase_if(policy.mechanisms, [&](const auto& name) {
@@ -31,11 +23,20 @@ sasl::ServerPolicy fitting_policy(sasl::ServerPolicy policy, const Directory& di
   return policy;
 }
 
+constexpr std::size_t kLongestResponse = 65536;  // octets of base64: RFC 4954 section 4 asks for 12288 at least
+
+std::optional<std::string> decoded(std::string_view base64) {
+  if (base64.size() > kLongestResponse) return std::nullopt;
+  return base64 == "=" ? std::optional(std::string()) : from_base64(base64);
+}
+
+}  // namespace
+
 Login::Login(const Directory& directory, Throttle* throttle, const sasl::ServerPolicy& policy, RunBlocking run,
              Peer peer)
     : directory_(directory),
       throttle_(throttle),
-      policy_(fitting_policy(policy, directory)),
+      policy_(fitting(policy, directory)),
       run_(std::move(run)),
       peer_(std::move(peer)) {}
 

@@ -21,7 +21,7 @@ Pop3Server::Pop3Server(net::Service& service, std::unique_ptr<directory::Directo
       clock_(clock),
       directory_(std::move(directory)),
       throttle_(directory::throttle_from(service.settings().auth), clock),
-      policy_(directory::policy_from(service.settings(), directory_->has_plain_secrets())),
+      policy_(directory::policy_from(service.settings(), *directory_)),
       store_(std::move(store)) {}
 
 std::unique_ptr<net::Session> Pop3Server::session(std::unique_ptr<net::Connection> connection, const net::Listen&) {

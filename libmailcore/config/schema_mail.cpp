@@ -47,6 +47,17 @@ Rows mail_rows() {
       row<&Settings::mda, &Mda::forward_files>("mda.forward_files",
                                                "Whether .forward files in home directories are honoured."),
       row<&Settings::mda, &Mda::batch>("mda.batch", "Messages that share one round of flushes."),
+      row<&Settings::mda, &Mda::change_user>("mda.change_user",
+                                             "Started as root: each delivery runs as the user it is for."),
+      row<&Settings::mda, &Mda::detail_mailbox>(
+          "mda.detail_mailbox", "Whether user+detail goes to the mailbox `detail`, where there is one."),
+      row<&Settings::mda, &Mda::quota_full_bounces>(
+          "mda.quota_full_bounces", "Whether a full mailbox refuses for good; else delivery is tried again."),
+      row<&Settings::mda, &Mda::retry_first>("mda.retry_first", "Wait before the second attempt; doubles each time."),
+      row<&Settings::mda, &Mda::retry_most>("mda.retry_most", "Longest wait between two attempts."),
+      row<&Settings::mda, &Mda::give_up>("mda.give_up", "Age at which a message that cannot be delivered bounces."),
+      row<&Settings::mda, &Mda::program_time>("mda.program_time",
+                                              "Time that a program of an alias or .forward has."),
   };
 }
 

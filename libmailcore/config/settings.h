@@ -150,6 +150,13 @@ struct Mda {
   Strings mailbox_command{};   ///< argv; empty: deliver to the Maildir.
   bool forward_files = false;  ///< ~/.forward of system users is honoured.
   std::size_t batch = 64;      ///< Messages that share one round of flushes.
+  bool change_user = false;    ///< Started as root: each delivery runs as the user it is for.
+  bool detail_mailbox = false;  ///< user+detail goes to the mailbox `detail`, where there is one.
+  bool quota_full_bounces = false;  ///< A full mailbox is a permanent failure; else it is tried again.
+  seconds retry_first{30};
+  seconds retry_most{3600};
+  seconds give_up{432000};
+  seconds program_time{300};  ///< A program of an alias or .forward is killed after this.
 };
 
 struct Imap {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "directory/login.h"
 
 namespace mail::directory {
 
@@ -39,6 +40,10 @@ sasl::ServerPolicy policy_from(const config::Settings& settings, bool plain_secr
   policy.host_name = config::host_name(settings);
   policy.keep_plain_secrets = plain_secrets;
   return policy;
+}
+
+sasl::ServerPolicy policy_from(const config::Settings& settings, const Directory& users) {
+  return fitting_policy(policy_from(settings, users.has_plain_secrets()), users);
 }
 
 }  // namespace mail::directory

@@ -11,5 +11,7 @@ Options options_from(const config::Settings& settings);
 Throttle::Options throttle_from(const config::Auth& settings);
 /// @param plain_secrets  Directory::has_plain_secrets()
 sasl::ServerPolicy policy_from(const config::Settings& settings, bool plain_secrets);
+/// The same for these users: what would fail for some of them is not in it (Directory::all_have_scram_keys()).
+sasl::ServerPolicy policy_from(const config::Settings& settings, const Directory& users);
 
 }  // namespace mail::directory

@@ -12,17 +12,6 @@
 namespace mail::directory {
 namespace {
 
-/// What the stored passwords allow of the policy: a client tries the strongest mechanism only.
-sasl::ServerPolicy fitting(sasl::ServerPolicy policy, const Directory& directory) {
-  const bool sha1 = directory.all_have_scram_keys(sasl::ScramHash::sha1),
-             sha256 = directory.all_have_scram_keys(sasl::ScramHash::sha256);
-  std::erase_if(policy.mechanisms, [&](const auto& name) {
-    return (iequals(name, "SCRAM-SHA-1") && !sha1) || (iequals(name, "SCRAM-SHA-256") && !sha256);
-  });
-  policy.keep_plain_secrets = directory.has_plain_secrets();
-  return policy;
-}
-
 constexpr std::size_t kLongestResponse = 65536;  // octets of base64: RFC 4954 section 4 asks for 12288 at least
 
 std::optional<std::string> decoded(std::string_view base64) {
@@ -32,11 +21,21 @@ std::optional<std::string> decoded(std::string_view base64) {
 
 }  // namespace
 
+sasl::ServerPolicy fitting_policy(sasl::ServerPolicy policy, const Directory& directory) {
+  const bool sha1 = directory.all_have_scram_keys(sasl::ScramHash::sha1),
+             sha256 = directory.all_have_scram_keys(sasl::ScramHash::sha256);
+  std::erase_if(policy.mechanisms, [&](const auto& name) {
+    return (iequals(name, "SCRAM-SHA-1") && !sha1) || (iequals(name, "SCRAM-SHA-256") && !sha256);
+  });
+  policy.keep_plain_secrets = directory.has_plain_secrets();
+  return policy;
+}
+
 Login::Login(const Directory& directory, Throttle* throttle, const sasl::ServerPolicy& policy, RunBlocking run,
              Peer peer)
     : directory_(directory),
       throttle_(throttle),
-      policy_(fitting(policy, directory)),
+      policy_(fitting_policy(policy, directory)),
       run_(std::move(run)),
       peer_(std::move(peer)) {}
 

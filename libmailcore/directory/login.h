@@ -42,6 +42,9 @@ struct LoginRefused {
 };
 using LoginStep = std::variant<LoginChallenge, LoginAccepted, LoginRefused>;
 
+/// The policy without the mechanisms that the stored passwords of some user do not allow: what a program announces.
+sasl::ServerPolicy fitting_policy(sasl::ServerPolicy policy, const Directory& directory);
+
 class Login {
  public:
   struct Peer {

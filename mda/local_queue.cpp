@@ -1,0 +1,303 @@
+#include "mda/local_queue.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace mail::mda {
+namespace {
+
+using spool::Box;
+using spool::RecipientState;
+
+constexpr std::chrono::seconds kScan{60};  // where there is no inotify, and for what it missed
+constexpr int kTickMilliseconds = 1000;    // how late a retry may begin
+
+std::string time_text(WallTime time) {
+  const auto seconds =
+      std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+bool needs_report(RecipientState state) {
+  return state == RecipientState::failed || state == RecipientState::report_success;
+}
+
+}  // namespace
+
+/// One message of a batch.
+struct LocalQueue::Job {
+  MessageId id;
+  std::optional<spool::StoredMessage> message;
+  spool::Envelope envelope;             // with the states as they become
+  std::vector<std::size_t> recipients;  // of the item's addressees: their positions in the envelope
+  std::vector<std::string> log;         // lines for ID.log
+  bool changed = false;
+};
+
+LocalQueue::LocalQueue(const config::Settings& settings, const spool::Spool& spool, Agent& agent, spool::Writer& writer,
+                       spool::DoneJournal& done, const Clock& clock)
+    : settings_(settings),
+      spool_(spool),
+      agent_(agent),
+      writer_(writer),
+      done_(done),
+      clock_(clock),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+LocalQueue::~LocalQueue() { stop(); }
+
+Status LocalQueue::start(unsigned workers) {
+  threads_.emplace_back([this] { watch(); });
+  for (unsigned i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  return {};
+}
+
+void LocalQueue::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  ready_changed_.notify_all();
+  wake();
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void LocalQueue::wake() {
+  const std::uint64_t one = 1;
+  if (write(wake_.get(), &one, sizeof one) < 0) return;  // full: it is awake already
+}
+
+void LocalQueue::found(const MessageId& id) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!known_.insert(id).second) return;
+    ready_.push_back(id);
+  }
+  ready_changed_.notify_one();
+}
+
+void LocalQueue::later(const MessageId& id, WallTime when) {
+  const std::scoped_lock lock(mutex_);
+  waiting_.emplace(when, id);
+}
+
+void LocalQueue::forget(const MessageId& id) {
+  const std::scoped_lock lock(mutex_);
+  known_.erase(id);
+}
+
+void LocalQueue::scan() {
+  auto ids = spool_.list(Box::local);
+  if (!ids) return log_event(LogLevel::error, "local_scan_failed", {{"text", ids.error().text}});
+  std::ranges::sort(*ids);  // oldest first
+  for (const auto& id : *ids) found(id);
+}
+
+void LocalQueue::watch() {
+  auto watcher = spool::Watcher::open(spool_, {Box::local});
+  if (!watcher) log_event(LogLevel::warning, "local_watch_failed", {{"text", watcher.error().text}});
+  scan();
+  auto next_scan = clock_.steady() + kScan;
+  for (;;) {
+    pollfd fds[2] = {{wake_.get(), POLLIN, 0}, {watcher ? watcher->fd() : -1, POLLIN, 0}};
+    poll(fds, 2, kTickMilliseconds);
+    {
+      const std::scoped_lock lock(mutex_);
+      if (stopping_) return;
+      const auto now = clock_.now();
+      while (!waiting_.empty() && waiting_.begin()->first <= now) {
+        ready_.push_back(waiting_.begin()->second);
+        waiting_.erase(waiting_.begin());
+        ready_changed_.notify_one();
+      }
+    }
+    if (watcher && fds[1].revents != 0) {
+      const auto names = watcher->read();
+      if (names)
+        for (const auto& name : *names)
+          if (const auto id = MessageId::parse(name.name)) found(*id);
+    }
+    if (clock_.steady() >= next_scan) scan(), next_scan = clock_.steady() + kScan;
+  }
+}
+
+std::vector<MessageId> LocalQueue::take() {
+  std::vector<MessageId> ids;
+  const auto most = std::max<std::size_t>(settings_.mda.batch, 1);
+  while (!ready_.empty() && ids.size() < most) {
+    ids.push_back(std::move(ready_.front()));
+    ready_.pop_front();
+  }
+  return ids;
+}
+
+void LocalQueue::work() {
+  for (;;) {
+    std::vector<MessageId> ids;
+    {
+      std::unique_lock lock(mutex_);
+      ready_changed_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
+      if (stopping_) return;
+      ids = take();
+    }
+    try {
+      process(ids);
+    } catch (const std::bad_alloc&) {
+      log_event(LogLevel::error, "no_memory");
+      for (const auto& id : ids) later(id, clock_.now() + settings_.mda.retry_first);
+    }
+  }
+}
+
+Result<std::size_t> LocalQueue::run_once() {
+  MAIL_TRY(all, spool_.list(Box::local));
+  std::ranges::sort(all);
+  for (const auto& id : all) found(id);
+  for (;;) {
+    std::vector<MessageId> ids;
+    {
+      const std::scoped_lock lock(mutex_);
+      const auto now = clock_.now();
+      while (!waiting_.empty() && waiting_.begin()->first <= now) {
+        ready_.push_back(waiting_.begin()->second);
+        waiting_.erase(waiting_.begin());
+      }
+      ids = take();
+      if (ids.empty()) return waiting_.size();
+    }
+    process(ids);
+  }
+}
+
+/// @return false where there is nothing to deliver now.
+bool LocalQueue::open(const MessageId& id, Job& job) {
+  auto message = spool::StoredMessage::open(spool_, Box::local, id);
+  if (!message) {
+    const auto& error = message.error();
+    if (error.kind == Error::Kind::not_found) return forget(id), false;
+    if (error.kind == Error::Kind::syntax) {
+      if (const auto aside = spool::set_aside(spool_, Box::local, id, error.text); !aside)
+        log_event(LogLevel::error, "set_aside_failed", {{"id", id.text()}, {"text", aside.error().text}});
+      return forget(id), false;
+    }
+    log_event(LogLevel::error, "local_read_failed", {{"id", id.text()}, {"text", error.text}});
+    return later(id, clock_.now() + settings_.mda.retry_first), false;
+  }
+  job.id = id;
+  job.envelope = message->envelope();
+  if (job.envelope.next_attempt > clock_.now()) return later(id, job.envelope.next_attempt), false;
+  job.message.emplace(std::move(*message));
+  return true;
+}
+
+void LocalQueue::process(const std::vector<MessageId>& ids) {
+  std::vector<Job> jobs;
+  std::vector<Item> items;
+  jobs.reserve(ids.size());
+  for (const auto& id : ids) {
+    Job job;
+    if (!open(id, job)) continue;
+    Item item{.content = {}, .reverse_path = job.envelope.reverse_path, .received = {}, .addressees = {}};
+    for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
+      const auto& recipient = job.envelope.recipients[i];
+      if (!is_open(recipient.state)) continue;
+      job.recipients.push_back(i);
+      item.addressees.push_back(
+          {recipient.forward_path, recipient.user, recipient.detail, "", concat({id.text(), "-", decimal(i)})});
+    }
+    jobs.push_back(std::move(job));
+    item.content = jobs.back().message->content();
+    items.push_back(std::move(item));
+  }
+  const auto outcomes = agent_.deliver(items);
+  for (std::size_t i = 0; i < jobs.size(); ++i) settle(jobs[i], outcomes[i]);
+}
+
+void LocalQueue::record(Job& job, std::size_t recipient, const Outcome& outcome) {
+  auto& to = job.envelope.recipients[recipient];
+  const auto age = clock_.now() - job.envelope.arrival;
+  const bool give_up = outcome.kind == Outcome::Kind::temporary && age > settings_.mda.give_up;
+  const auto event = outcome.ok()                                          ? "delivered"
+                     : outcome.kind == Outcome::Kind::permanent || give_up ? "delivery_failed"
+                                                                           : "delivery_deferred";
+  log_event(outcome.ok() ? LogLevel::info : LogLevel::warning, event,
+            {{"id", job.id.text()},
+             {"to", to.forward_path},
+             {"user", to.user},
+             {"status", outcome.status},
+             {"text", outcome.text},
+             {"delay_ms", std::chrono::duration_cast<std::chrono::milliseconds>(age).count()}});
+  if (outcome.ok()) {
+    to.state = to.notify.success ? RecipientState::report_success : RecipientState::delivered;
+  } else {
+    if (outcome.kind == Outcome::Kind::permanent || give_up) to.state = RecipientState::failed;
+    job.log.push_back(concat({time_text(clock_.now()), " ", spool::quote_word(to.forward_path), " local ",
+                              outcome.status, " ", printable(outcome.text)}));
+  }
+  if (is_open(to.state)) return;
+  job.changed = true;
+  static_cast<void>(job.message->set_state(recipient, to.state));
+  static_cast<void>(done_.note(Box::local, job.id, static_cast<std::uint32_t>(recipient), to.state));
+}
+
+/// Failures and success reports go to relay as a message of their own, with these recipients and their states.
+Status LocalQueue::hand_over(Job& job) {
+  spool::Envelope report = job.envelope;
+  std::erase_if(report.recipients, [](const auto& recipient) { return !needs_report(recipient.state); });
+  if (report.recipients.empty()) return {};
+  report.id = MessageId::generate(clock_);
+  report.next_attempt = {}, report.attempts = 0;
+  for (auto& recipient : report.recipients) recipient.user.clear(), recipient.detail.clear();
+  // The reasons lie there before the message does.
+  const auto history = spool::read_log(spool_, Box::local, job.id);
+  for (const auto line : split(history, '\n'))
+    if (!line.empty()) static_cast<void>(spool::append_log(spool_, Box::queue, report.id, line));
+  for (const auto& line : job.log) static_cast<void>(spool::append_log(spool_, Box::queue, report.id, line));
+  MAIL_CHECK(writer_.put({{Box::queue, report}}, job.message->content()));
+  log_event(LogLevel::info, "handed_over", {{"id", job.id.text()}, {"as", report.id.text()}});
+  for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
+    auto& state = job.envelope.recipients[i].state;
+    if (!needs_report(state)) continue;
+    state = state == RecipientState::failed ? RecipientState::bounced : RecipientState::delivered;
+    static_cast<void>(job.message->set_state(i, state));
+    static_cast<void>(done_.note(Box::local, job.id, static_cast<std::uint32_t>(i), state));
+  }
+  return {};
+}
+
+void LocalQueue::settle(Job& job, const std::vector<Outcome>& outcomes) {
+  for (std::size_t i = 0; i < outcomes.size(); ++i) record(job, job.recipients[i], outcomes[i]);
+  if (const auto status = hand_over(job); !status)
+    log_event(LogLevel::error, "hand_over_failed", {{"id", job.id.text()}, {"text", status.error().text}});
+  finish(job);
+}
+
+void LocalQueue::finish(Job& job) {
+  if (std::ranges::all_of(job.envelope.recipients,
+                          [](const auto& recipient) { return is_finished(recipient.state); })) {
+    auto status = done_.note(Box::local, job.id);
+    if (status) status = spool::remove(spool_, Box::local, job.id);
+    if (status) return forget(job.id);
+    log_event(LogLevel::error, "local_remove_failed", {{"id", job.id.text()}, {"text", status.error().text}});
+  }
+  for (const auto& line : job.log) static_cast<void>(spool::append_log(spool_, Box::local, job.id, line));
+  const auto attempts = job.envelope.attempts + 1;
+  const auto wait = std::min<std::chrono::seconds>(settings_.mda.retry_first * (1LL << std::min(attempts - 1, 16U)),
+                                                   settings_.mda.retry_most);
+  const auto when = clock_.now() + wait;
+  static_cast<void>(job.message->set_retry(when, attempts));
+  later(job.id, when);
+}
+
+}  // namespace mail::mda

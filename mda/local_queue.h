@@ -1,0 +1,74 @@
+// Works through spool/local: batches of messages are delivered with one round of flushes, noted as done, then unlinked.
+// A delivery that fails for now is tried again later; one that fails for good is handed to the queue, where relay tells
+// the sender.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "base/clock.h"
+#include "config/settings.h"
+#include "mda/agent.h"
+#include "spool/done.h"
+#include "spool/reader.h"
+#include "spool/watcher.h"
+#include "spool/writer.h"
+
+namespace mail::mda {
+
+class LocalQueue {
+ public:
+  /// All references must outlive this.
+  LocalQueue(const config::Settings& settings, const spool::Spool& spool, Agent& agent, spool::Writer& writer,
+             spool::DoneJournal& done, const Clock& clock = Clock::system());
+  ~LocalQueue();  ///< Stops.
+
+  /// Starts the workers and the watch on the box.
+  Status start(unsigned workers = 2);
+  /// Ends after the batches under way.
+  void stop();
+  /// A message is in the box; thread-safe. Known ones are not taken twice.
+  void found(const MessageId& id);
+  /// Takes what is in the box and delivers until nothing is due; for tests and `mda --once`. @return messages that are
+  /// left for later.
+  Result<std::size_t> run_once();
+
+ private:
+  void watch();
+  void work();
+  void scan();
+  std::vector<MessageId> take();
+  void process(const std::vector<MessageId>& ids);
+  struct Job;
+  bool open(const MessageId& id, Job& job);
+  void settle(Job& job, const std::vector<Outcome>& outcomes);
+  void record(Job& job, std::size_t recipient, const Outcome& outcome);
+  Status hand_over(Job& job);
+  void finish(Job& job);
+  void later(const MessageId& id, WallTime when);
+  void forget(const MessageId& id);
+  void wake();
+
+  const config::Settings& settings_;
+  const spool::Spool& spool_;
+  Agent& agent_;
+  spool::Writer& writer_;
+  spool::DoneJournal& done_;
+  const Clock& clock_;
+  std::mutex mutex_;
+  std::condition_variable ready_changed_;
+  std::deque<MessageId> ready_;
+  std::multimap<WallTime, MessageId> waiting_;
+  std::unordered_set<MessageId> known_;  // ready, waiting or in work
+  bool stopping_ = false;
+  UniqueFd wake_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace mail::mda

@@ -1,0 +1,69 @@
+// mda: options and wiring. See mda(8).
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "base/strings.h"
+#include "config/load.h"
+#include "mda/daemon.h"
+#include "mda/pipe_mode.h"
+#include "net/daemon.h"
+
+int main(int argc, char** argv) {
+  using namespace mail;
+  CLI::App app{"mda: delivers mail to mailboxes"};
+  std::vector<std::string> configs, overlays;
+  mda::PipeOptions pipe;
+  std::string sender, lmtp;
+  bool daemon = false, once = false, check = false;
+  app.add_option("-c,--config", configs, "Configuration file (default /etc/relais/relais.toml)");
+  app.add_option("--overlay", overlays, "Configuration laid over it; may be repeated");
+  app.add_option("-d,--user", pipe.user,
+                 "Deliver the message on standard input to USER's mailbox (default: whoever runs this)");
+  auto* sender_option =
+      app.add_option("-f,--sender", sender, "Its reverse-path (default: what a From_ line or Return-Path says)");
+  app.add_option("-a,--extension", pipe.extension, "What stood behind the + in the recipient's address");
+  app.add_option("-m,--mailbox", pipe.mailbox, "Mailbox, made where it is missing (default INBOX)");
+  app.add_option("--delivered-to", pipe.delivered_to, "Address for the Delivered-To field (default: the user's)");
+  app.add_option("--id", pipe.id, "Letters, digits, - and _: a second delivery with the same id does nothing");
+  app.add_flag("--daemon", daemon, "Deliver what comes to spool/local, and serve LMTP where lmtp.listen says");
+  app.add_flag("--once", once, "Deliver what is due in spool/local, then end");
+  auto* lmtp_option =
+      app.add_option("--lmtp", lmtp, "Serve LMTP: one session on descriptor 0, or on ADDRESS:PORT or unix:/PATH")
+          ->expected(0, 1);
+  app.add_flag("--check", check, "Check the configuration, tell all mistakes, end");
+  app.set_version_flag("--version", std::string("mda (Relais) ") + RELAIS_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : net::kExitUsage;
+  }
+  net::prepare_process();
+  auto paths = configs;
+  paths.insert(paths.end(), overlays.begin(), overlays.end());
+  if (check) return config::check(paths.empty() ? std::vector<std::string>{std::string(config::kDefaultPath)} : paths);
+  const auto settings = config::load_or_complain("mda", paths);
+  // Whatever is wrong with the configuration: mail that is piped in must wait, not bounce.
+  const bool piped = !daemon && !once && lmtp_option->count() == 0;
+  if (!settings) return piped ? net::kExitTemporary : net::kExitConfig;
+  if (daemon)
+    return mda::run_daemon(
+        *settings, {.config_paths = paths, .lmtp = lmtp.empty() ? std::vector<std::string>{} : std::vector{lmtp}});
+  if (once) return mda::run_once(*settings);
+  if (lmtp_option->count() > 0)
+    return mda::run_daemon(*settings, {.config_paths = paths,
+                                       .spool = false,
+                                       .inetd = lmtp.empty(),
+                                       .lmtp = lmtp.empty() ? std::vector<std::string>{} : std::vector{lmtp}});
+
+  if (const auto opened = net::open_log("mda", settings->log); !opened)
+    std::fprintf(stderr, "mda: %s\n", opened.error().text.c_str());
+  if (sender_option->count() > 0) pipe.sender = sender;
+  pipe.config_paths = paths;
+  const auto message = mda::read_message(0, settings->smtp.message_octets);
+  const auto outcome = message                                          ? mda::deliver_one(*settings, pipe, *message)
+                       : message.error().kind == Error::Kind::permanent ? mda::permanent("5.3.4", message.error().text)
+                                                                        : mda::temporary("4.3.0", message.error().text);
+  if (!outcome.ok()) std::fprintf(stderr, "%s %s\n", outcome.status.c_str(), printable(outcome.text).c_str());
+  return mda::exit_code(outcome);
+}

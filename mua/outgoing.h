@@ -1,0 +1,49 @@
+// Sending: into the spool, by submission, or into the outbox until the host is there again.
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "mua/connection.h"
+#include "spool/envelope.h"
+
+namespace mail::mua {
+
+/// A message with its envelope, ready to go. The content has CRLF line ends.
+struct Outgoing {
+  spool::Envelope envelope;
+  std::string content;
+};
+
+/// Where mail goes out.
+struct Way {
+  std::optional<Login> submission;  ///< Else the spool.
+  std::string spool_directory;
+  std::string host_name;  ///< For EHLO.
+};
+
+struct Sent {
+  enum class How : unsigned char { spooled, submitted, kept } how = How::spooled;
+  std::string detail;  ///< The reply of the server, or why it was kept.
+};
+
+/// Sends by `way`; success means durable: in the spool, accepted by the server, or (where that is away) in the outbox.
+Result<Sent> send(const Outgoing& message, const Way& way, const std::string& outbox);
+
+/// By SMTP; permanent with the replies where all or some recipients were refused (`refused` names those).
+Result<std::string> submit(const Outgoing& message, const Way& way, std::vector<std::string>& refused);
+Status drop_into_spool(const Outgoing& message, const Way& way);
+
+/// Keeps the message as a file of its own, durable when it returns.
+Status keep_in_outbox(const Outgoing& message, const std::string& outbox);
+struct OutboxEntry {
+  std::string name;
+  Outgoing message;
+};
+Result<std::vector<OutboxEntry>> list_outbox(const std::string& outbox);
+Status remove_from_outbox(const std::string& name, const std::string& outbox);
+
+}  // namespace mail::mua

@@ -17,7 +17,7 @@ void add_common_options(CLI::App& app, Context& context) {
   app.add_option("--outbox", context.outbox, "Where messages wait while no host takes them");
   app.add_option("--accounts", context.accounts_file, "Instead of ~/.config/relais/mua.toml");
   app.add_option("-c,--config", context.config_files, "relais.toml of this host (repeatable, later ones win)")
-      ->take_all();
+      ->allow_extra_args(false);
   app.add_option("--password-command", context.password_command,
                  "Program that prints the password; its words are split at blanks");
   app.add_option("--password-file", context.password_file, "File whose first line is the password");

@@ -325,7 +325,7 @@ void add_read_commands(CLI::App& app, Context& context) {
   auto save_options = std::make_shared<SaveOptions>();
   command->add_option("ID", save_options->id, "The message; the newest by default")->capture_default_str();
   command->add_option("-d,--directory", save_options->directory, "Where to")->capture_default_str();
-  command->add_option("--part", save_options->parts, "Only this part (repeatable)")->take_all();
+  command->add_option("--part", save_options->parts, "Only this part (repeatable)")->allow_extra_args(false);
   command->add_flag("--message", save_options->message, "The whole message as message-ID.eml");
   command->callback(
       [&context, save_options] { context.run = [&context, save_options] { return save(context, *save_options); }; });
@@ -333,14 +333,14 @@ void add_read_commands(CLI::App& app, Context& context) {
   command = app.add_subcommand("search", "Find messages; all conditions must hold");
   auto search_options = std::make_shared<SearchOptions>();
   command->add_option("TEXT", search_options->words, "In header or body");
-  command->add_option("--subject", search_options->subject, "In the subject");
-  command->add_option("--sender", search_options->from, "In From");
-  command->add_option("--to", search_options->to, "In To");
-  command->add_option("--body", search_options->body, "In the body");
+  command->add_option("--subject", search_options->subject, "In the subject")->allow_extra_args(false);
+  command->add_option("--sender", search_options->from, "In From")->allow_extra_args(false);
+  command->add_option("--to", search_options->to, "In To")->allow_extra_args(false);
+  command->add_option("--body", search_options->body, "In the body")->allow_extra_args(false);
   command->add_option("--since", search_options->since, "Written on this day or later (2026-11-22)");
   command->add_option("--before", search_options->before, "Written before this day");
-  command->add_option("--with", search_options->with, "Having this flag or keyword: seen, answered, flagged, …");
-  command->add_option("--without", search_options->without, "Not having it");
+  command->add_option("--with", search_options->with, "Having this flag or keyword: seen, answered, flagged, …")->allow_extra_args(false);
+  command->add_option("--without", search_options->without, "Not having it")->allow_extra_args(false);
   command->add_option("--larger", search_options->larger, "More octets than this");
   command->add_option("--smaller", search_options->smaller, "Fewer octets than this");
   command->add_flag("--ids", search_options->ids_only, "Print only the ids");

@@ -26,12 +26,12 @@ struct WriteOptions {
 };
 
 void add_write_options(CLI::App& command, WriteOptions& options) {
-  command.add_option("--cc", options.cc, "Copies to (repeatable)")->take_all();
-  command.add_option("--bcc", options.bcc, "Hidden copies to (repeatable)")->take_all();
+  command.add_option("--cc", options.cc, "Copies to (repeatable)")->allow_extra_args(false);
+  command.add_option("--bcc", options.bcc, "Hidden copies to (repeatable)")->allow_extra_args(false);
   command.add_option("--from", options.from, "Instead of the account's address");
   command.add_option("--sender", options.sender, "Reverse-path of the envelope, where it is not From; <> for none");
-  command.add_option("-a,--attach", options.attachments, "A file to go along (repeatable)")->take_all();
-  command.add_option("-H,--header", options.fields, "One more header field, \"Name: text\" (repeatable)")->take_all();
+  command.add_option("-a,--attach", options.attachments, "A file to go along (repeatable)")->allow_extra_args(false);
+  command.add_option("-H,--header", options.fields, "One more header field, \"Name: text\" (repeatable)")->allow_extra_args(false);
   command.add_option(
       "-b,--body", options.body,
       "File with the text; - is standard input; without: $VISUAL or $EDITOR on a terminal, else standard input");
@@ -325,7 +325,7 @@ void add_write_commands(CLI::App& app, Context& context) {
   auto reply_options = std::make_shared<AnswerOptions>();
   command->add_option("ID", reply_options->id, "The message")->required();
   command->add_option("-s,--subject", reply_options->subject, "Instead of Re: …");
-  command->add_option("--to", reply_options->recipients, "More recipients (repeatable)")->take_all();
+  command->add_option("--to", reply_options->recipients, "More recipients (repeatable)")->allow_extra_args(false);
   command->add_flag("--all", reply_options->all, "To all who got it");
   command->add_flag("--no-quote", reply_options->no_quote, "Without the text that is answered");
   add_write_options(*command, *reply_options);

@@ -53,7 +53,9 @@ struct Program {
     start([] {});
   }
   std::string log() const { return test::read_path(directory.path() / "log"); }
-  std::string err() const { return test::read_path(directory.path() / "err"); }
+  std::string err() const {
+    return std::filesystem::exists(directory / "err") ? test::read_path(directory.path() / "err") : std::string();
+  }
   /// Waits for the word in the log.
   std::string wait_for(std::string_view word) const {
     for (int i = 0; i < 1000; ++i) {

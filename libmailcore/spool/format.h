@@ -40,7 +40,7 @@ inline constexpr std::size_t kRetryLineOctets = 6 + 14 + 6;
 
 inline constexpr std::uint64_t kMaxEnvelopeOctets = 64U << 20;  // 100,000 recipients of 600 octets
 /// Messages up to this size go through the journal; larger ones are synced as files.
-inline constexpr std::uint64_t kSmallMessageOctets = 64U << 10;
-inline constexpr std::uint64_t kSegmentOctets = 16U << 20;
+inline constexpr std::uint64_t kSmallMessageOctets = 256U << 10;
+inline constexpr std::uint64_t kSegmentOctets = 32U << 20;
 
 }  // namespace mail::spool

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "config/load.h"
+#include "mta/relay/run.h"
 #include "mta/serve/run.h"
 #include "mta/supervisor.h"
 #include "net/daemon.h"
@@ -42,6 +43,12 @@ int serve(const Files& files, const mta::ServeOptions& options) {
   return mta::serve(std::move(*settings), options);
 }
 
+int relay_mail(const Files& files) {
+  auto settings = config::load_or_complain("mta", files.all());
+  if (!settings) return net::kExitConfig;
+  return relay::run(std::move(*settings));
+}
+
 int supervise(const Files& files) {
   const auto settings = config::load_or_complain("mta", files.all());
   if (!settings) return net::kExitConfig;
@@ -50,7 +57,7 @@ int supervise(const Files& files) {
     std::cerr << "mta: " << opened.error().text << "\n";
     return net::kExitConfig;
   }
-  return mta::supervise({files.arguments("serve")});
+  return mta::supervise({files.arguments("serve"), files.arguments("relay")});
 }
 
 }  // namespace
@@ -72,6 +79,9 @@ int main(int argc, char** argv) {
   serve_command->add_flag("--inetd", serving.inetd, "Serve the one connection on descriptor 0");
   serve_command->add_option("--service", serving.service, "Under inetd: smtp, submission or submissions")
       ->check(CLI::IsMember({"smtp", "submission", "submissions"}));
+  auto* const relay_command =
+      app.add_subcommand("relay", "Take mail out of the spool: to other hosts, and to spool/local");
+  add_files(*relay_command, files);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -79,5 +89,6 @@ int main(int argc, char** argv) {
   }
   if (check) return config::check(files.all());
   if (*serve_command || net::Server::started_by_inetd()) return serve(files, serving);
+  if (*relay_command) return relay_mail(files);
   return supervise(files);
 }

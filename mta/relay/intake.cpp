@@ -1,0 +1,348 @@
+// From the spool into memory: routing, handing over to spool/local, and spool/drop.
+#include <pwd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/overloaded.h"
+#include "base/strings.h"
+#include "message/date.h"
+#include "mta/relay/attempts_log.h"
+#include "mta/relay/manager.h"
+
+namespace mail::relay {
+
+namespace {
+
+using namespace std::chrono_literals;
+constexpr std::size_t kReadAtOnce = 100;  // then new mail and replies have their turn
+constexpr std::size_t kMostDrops = 64;    // taken in at the same time
+constexpr auto kNoAnswer = 60s;           // until a router or a disk that had no answer is asked again
+
+std::uint8_t lane_of(const spool::Envelope& envelope) {
+  const auto& sender = envelope.authenticated_user.empty() ? envelope.reverse_path : envelope.authenticated_user;
+  return static_cast<std::uint8_t>(std::hash<std::string>{}(sender) % Lanes::kLanes);
+}
+
+bool has_field(std::string_view content, std::string_view name) {
+  while (!content.empty() && !content.starts_with("\r\n")) {
+    if (istarts_with(content, name) && content.size() > name.size() && content[name.size()] == ':') return true;
+    const auto end = content.find("\r\n");
+    content.remove_prefix(end == std::string_view::npos ? content.size() : end + 2);
+  }
+  return false;
+}
+
+std::string user_name(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  char buffer[4096];
+  if (::getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) return found->pw_name;
+  return concat({"uid", decimal(uid)});
+}
+
+}  // namespace
+
+void Manager::look(std::vector<spool::Found> found) {
+  if (stopping_) return;
+  for (auto& f : found) {
+    if (f.box == spool::Box::drop) {
+      take_drop(f.name);
+    } else if (const auto id = MessageId::parse(f.name)) {
+      if (const CompactId compact(*id); !known_.contains(compact)) unread_.push_back(compact);
+    }
+  }
+  if (!reading_) read_some();
+}
+
+void Manager::read_some() {
+  reading_ = false;
+  for (std::size_t i = 0; i < kReadAtOnce && !unread_.empty() && !stopping_; ++i) {
+    // The newest first: a backlog being read at the start does not delay what comes in now.
+    const auto id = unread_.back().id();
+    unread_.pop_back();
+    take_in(id);
+  }
+  if (unread_.empty() || stopping_) return;
+  reading_ = true;
+  s_.loop.post([this, alive = alive_] {
+    if (*alive) read_some();
+  });
+}
+
+void Manager::take_in_again(const MessageId& id, std::chrono::seconds after) {
+  again_.emplace(now() + static_cast<Seconds>(after.count()), id.text());
+}
+
+void Manager::take_in(const MessageId& id) {
+  if (!known_.insert(CompactId(id)).second) return;
+  auto envelope = spool::read_envelope(s_.spool, spool::Box::queue, id);
+  if (!envelope) {
+    if (envelope.error().kind == Error::Kind::temporary) return take_in_again(id, kNoAnswer);
+    known_.erase(CompactId(id));
+    if (envelope.error().kind == Error::Kind::syntax)
+      (void)spool::set_aside(s_.spool, spool::Box::queue, id, envelope.error().text);
+    return;
+  }
+  const auto time = s_.clock.now();
+  if (envelope->hold_until && *envelope->hold_until > time)
+    return take_in_again(id, std::chrono::ceil<std::chrono::seconds>(*envelope->hold_until - time));
+  auto sorted = sort(envelope->recipients);
+  if (sorted.temporary) return take_in_again(id, kNoAnswer);
+  if (sorted.moved.empty() && sorted.refused.empty() && !sorted.plain.empty()) return add_jobs(id, *envelope, sorted);
+
+  auto opened = spool::StoredMessage::open(s_.spool, spool::Box::queue, id);
+  if (!opened) {
+    known_.erase(CompactId(id));
+    if (opened.error().kind == Error::Kind::syntax)
+      (void)spool::set_aside(s_.spool, spool::Box::queue, id, opened.error().text);
+    return;
+  }
+  auto message = std::make_shared<spool::StoredMessage>(std::move(*opened));
+  refuse(*message, sorted);
+  if (!sorted.moved.empty()) return hand_over(std::move(message), std::move(sorted));
+  if (!sorted.plain.empty()) add_jobs(id, message->envelope(), sorted);
+  settle(std::move(message), sorted.plain.empty());
+}
+
+Manager::Sorted Manager::sort(const std::vector<spool::Recipient>& recipients) {
+  Sorted sorted;
+  for (std::size_t i = 0; i < recipients.size(); ++i) {
+    const auto& recipient = recipients[i];
+    if (!spool::is_open(recipient.state)) continue;
+    auto route = s_.router.route(recipient.forward_path);
+    if (!route) {
+      sorted.temporary = true;
+      continue;
+    }
+    if (route->refusal) {
+      sorted.refused.emplace_back(i, std::move(*route->refusal));
+      continue;
+    }
+    if (!route->expanded && route->targets.size() == 1)
+      if (const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination)) {
+        auto hop = next_hop(s_.settings.relay, remote->domain);
+        auto& entry = sorted.plain[hop.key];
+        if (entry.second.empty()) entry.first = std::move(hop);
+        entry.second.push_back(i);
+        continue;
+      }
+    if (sorted.moved.empty())
+      sorted.owner = route->owner;
+    else if (sorted.owner != route->owner)
+      sorted.owner.clear();
+    sorted.moved.push_back(i);
+    for (auto& target : route->targets) {
+      spool::Recipient next;
+      next.forward_path = target.forward_path;
+      next.notify = recipient.notify;
+      next.original_recipient = recipient.original_recipient;
+      if (next.original_recipient.empty() && route->expanded)
+        next.original_recipient =
+            concat({is_ascii(recipient.forward_path) ? "rfc822;" : "utf-8;", recipient.forward_path});
+      if (const auto* mailbox = std::get_if<route::LocalMailbox>(&target.destination)) {
+        next.user = mailbox->user;
+        next.detail = mailbox->detail;
+      }
+      (std::holds_alternative<route::Remote>(target.destination) ? sorted.remote : sorted.local)
+          .push_back(std::move(next));
+    }
+  }
+  return sorted;
+}
+
+void Manager::add_jobs(const MessageId& id, const spool::Envelope& envelope, const Sorted& sorted) {
+  Job job;
+  job.id = CompactId(id);
+  job.arrival = to_seconds(envelope.arrival);
+  job.next = to_seconds(envelope.next_attempt);
+  job.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(envelope.attempts, UINT16_MAX));
+  job.lane = lane_of(envelope);
+  job.warned = std::ranges::none_of(envelope.recipients, [&](const spool::Recipient& r) {
+    return r.state == spool::RecipientState::waiting && wants_report(envelope, r, ReportAction::delayed);
+  });
+  if (sorted.plain.size() > 1)
+    shared_[job.id] = {.jobs = static_cast<std::uint32_t>(sorted.plain.size()), .waiting = 0};
+  for (const auto& [key, entry] : sorted.plain) enqueue(destination(entry.first), job);
+}
+
+/// Recipients that became somebody else's: a new message in local or queue, whose id is new too (a box never sees an id
+/// twice).
+void Manager::hand_over(std::shared_ptr<spool::StoredMessage> message, Sorted sorted) {
+  auto envelope = message->envelope();
+  envelope.id = MessageId::generate(s_.clock);
+  envelope.attempts = 0;
+  envelope.next_attempt = {};
+  if (!sorted.owner.empty() && !envelope.reverse_path.empty()) envelope.reverse_path = sorted.owner;
+  std::vector<spool::Entry> entries;
+  const auto add = [&](spool::Box box, const std::vector<spool::Recipient>& recipients) {
+    if (recipients.empty()) return;
+    entries.push_back({box, envelope});
+    entries.back().envelope.recipients = recipients;
+  };
+  add(spool::Box::local, sorted.local);
+  add(spool::Box::queue, sorted.remote);
+  log_event(LogLevel::info, "handed-over",
+            {{"id", message->envelope().id.text()},
+             {"as", envelope.id.text()},
+             {"local", sorted.local.size()},
+             {"remote", sorted.remote.size()}});
+  auto incoming = s_.writer.begin(std::move(entries));
+  incoming->append(message->content());
+  ++under_way_;
+  spool::Incoming::commit(std::move(incoming),
+                          [this, &loop = s_.loop, alive = alive_, message, sorted = std::move(sorted)](Status status) {
+                            loop.post([this, alive, message, sorted, status = std::move(status)] {
+                              if (*alive) after_hand_over(message, sorted, status);
+                            });
+                          });
+}
+
+void Manager::after_hand_over(std::shared_ptr<spool::StoredMessage> message, const Sorted& sorted, Status status) {
+  --under_way_;
+  const auto id = message->envelope().id;
+  if (!status) {
+    log_event(LogLevel::warning, "hand-over-failed", {{"id", id.text()}, {"reason", status.error().text}});
+    return take_in_again(id, kNoAnswer);
+  }
+  const bool all = sorted.plain.empty() && sorted.refused.empty();
+  for (const auto i : sorted.moved) {
+    if (all) break;  // the whole message is noted by settle()
+    set_state(*message, i, spool::RecipientState::delivered);
+  }
+  if (!sorted.plain.empty()) add_jobs(id, message->envelope(), sorted);
+  if (all) return forget(id);
+  settle(std::move(message), sorted.plain.empty());
+}
+
+void Manager::refuse(spool::StoredMessage& message, const Sorted& sorted) {
+  for (const auto& [i, refusal] : sorted.refused) {
+    const AttemptNote note{s_.clock.now(),
+                           i,
+                           {},
+                           refusal.enhanced,
+                           concat({decimal(refusal.code), " ", refusal.enhanced, " ", refusal.text})};
+    (void)spool::append_log(s_.spool, spool::Box::queue, message.envelope().id, print(note));
+    log_event(LogLevel::info, "failed",
+              {{"id", message.envelope().id.text()},
+               {"to", message.envelope().recipients[i].forward_path},
+               {"reply", note.reply}});
+    set_state(message, i, spool::RecipientState::failed);
+  }
+}
+
+void Manager::submit(spool::Envelope envelope, const std::string& content, UniqueFunction<void(Status)> then) {
+  auto sorted = sort(envelope.recipients);
+  std::vector<spool::Entry> entries;
+  const auto add = [&](spool::Box box, std::vector<spool::Recipient> recipients) {
+    if (recipients.empty()) return;
+    entries.push_back({box, envelope});
+    entries.back().envelope.recipients = std::move(recipients);
+  };
+  if (sorted.temporary) {
+    add(spool::Box::queue, envelope.recipients);
+  } else {
+    // What is refused goes into the queue too: there it is refused again, and bounces.
+    for (const auto& [key, entry] : sorted.plain)
+      for (const auto i : entry.second) sorted.remote.push_back(envelope.recipients[i]);
+    for (const auto& [i, refusal] : sorted.refused) sorted.remote.push_back(envelope.recipients[i]);
+    if (!sorted.owner.empty() && sorted.moved.size() == envelope.recipients.size() && !envelope.reverse_path.empty())
+      envelope.reverse_path = sorted.owner;
+    add(spool::Box::local, std::move(sorted.local));
+    add(spool::Box::queue, std::move(sorted.remote));
+  }
+  auto incoming = s_.writer.begin(std::move(entries));
+  incoming->append(content);
+  ++under_way_;
+  auto shared = std::make_shared<UniqueFunction<void(Status)>>(std::move(then));
+  spool::Incoming::commit(std::move(incoming), [this, &loop = s_.loop, alive = alive_, shared](Status status) {
+    loop.post([this, alive, shared, status = std::move(status)] {
+      if (!*alive) return;
+      --under_way_;
+      (*shared)(status);
+    });
+  });
+}
+
+void Manager::leave_drop(const std::string& name, std::string_view why) {
+  if (!drops_refused_.insert(name).second) return;
+  log_event(LogLevel::warning, "drop-left",
+            {{"file", concat({s_.spool.directory(spool::Box::drop).path(), "/", name})}, {"reason", why}});
+}
+
+bool Manager::within_budget(const spool::Dropped& dropped) {
+  constexpr Seconds kPeriod = 3600;
+  auto& budget = budgets_[dropped.owner];
+  if (now() - budget.since >= kPeriod) budget = {.since = now(), .messages = 0, .octets = 0};
+  const auto& limits = s_.settings.spool;
+  if (budget.messages >= limits.drop_messages_per_user ||
+      budget.octets + dropped.content.size() > limits.drop_octets_per_user)
+    return false;
+  ++budget.messages;
+  budget.octets += dropped.content.size();
+  return true;
+}
+
+void Manager::take_drop(const std::string& name) {
+  if (stopping_ || drops_under_way_.size() >= kMostDrops || drops_under_way_.contains(name))
+    return;  // the scan finds it
+  constexpr std::uint64_t kEnvelopeRoom = 1U << 20;
+  auto dropped = spool::read_drop(s_.spool, name, s_.settings.smtp.message_octets + kEnvelopeRoom);
+  if (!dropped) {
+    if (dropped.error().kind == Error::Kind::not_found || dropped.error().kind == Error::Kind::temporary) return;
+    return leave_drop(name, dropped.error().text);
+  }
+  if (dropped->envelope.recipients.empty()) return leave_drop(name, "no recipients");
+  if (!within_budget(*dropped))
+    return leave_drop(name, "its owner has dropped more than spool.drop_..._per_user allow within an hour; it waits");
+  auto envelope = std::move(dropped->envelope);
+  const auto user = user_name(dropped->owner);
+  const auto qualify = [this](std::string& address) {
+    if (!address.empty() && address.find('@') == std::string::npos) address += "@" + host_name_;
+  };
+  envelope.id = MessageId::generate(s_.clock);
+  envelope.arrival = s_.clock.now();
+  envelope.client_name.clear();
+  envelope.client_address = concat({"uid:", decimal(dropped->owner)});
+  envelope.helo.clear();
+  envelope.authenticated_user = user;
+  envelope.protocol = "local";
+  envelope.attempts = 0;
+  envelope.next_attempt = {};
+  qualify(envelope.reverse_path);
+  for (auto& recipient : envelope.recipients) {
+    qualify(recipient.forward_path);
+    recipient.state = spool::RecipientState::waiting;
+    recipient.user.clear();
+    recipient.detail.clear();
+  }
+  const auto date =
+      message::format_date(message::local_time(std::chrono::floor<std::chrono::seconds>(envelope.arrival)));
+  auto content = concat({"Received: by ", host_name_, " (Relais, uid ", decimal(dropped->owner),
+                         ") with local\r\n\tid ", envelope.id.text(), "; ", date, "\r\n"});
+  if (!has_field(dropped->content, "Date")) content += concat({"Date: ", date, "\r\n"});
+  if (!has_field(dropped->content, "Message-ID"))
+    content += concat({"Message-ID: <", envelope.id.text(), "@", host_name_, ">\r\n"});
+  if (!has_field(dropped->content, "From")) content += concat({"From: <", user, "@", host_name_, ">\r\n"});
+  content += dropped->content;
+  log_event(LogLevel::info, "taken-in",
+            {{"id", envelope.id.text()},
+             {"drop", name},
+             {"user", user},
+             {"from", envelope.reverse_path},
+             {"octets", content.size()},
+             {"recipients", envelope.recipients.size()}});
+  drops_under_way_.insert(name);
+  submit(std::move(envelope), content, [this, name, fingerprint = dropped->fingerprint](Status status) {
+    drops_under_way_.erase(name);
+    if (!status) {
+      log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", status.error().text}});
+      return;  // the scan finds it again
+    }
+    if (const auto id = MessageId::parse(name)) (void)s_.done.note(spool::Box::drop, *id, fingerprint);
+    auto removed = s_.spool.disk().unlink(s_.spool.directory(spool::Box::drop), name);
+    if (!removed && removed.error().kind != Error::Kind::not_found) leave_drop(name, removed.error().text);
+  });
+}
+
+}  // namespace mail::relay

@@ -1,0 +1,176 @@
+// The queue manager of `mta relay`: takes in spool/queue and spool/drop, hands local mail to spool/local, and sends the
+// rest, destination by destination. One loop; the spool is the truth, memory holds ids and times.
+#pragma once
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "config/settings.h"
+#include "mta/relay/bounce.h"
+#include "mta/relay/destination.h"
+#include "net/resolver.h"
+#include "route/router.h"
+#include "spool/done.h"
+#include "spool/drop.h"
+#include "spool/reader.h"
+#include "spool/watcher.h"
+#include "spool/writer.h"
+
+namespace mail::relay {
+
+/// What the manager works with; all of it outlives the manager.
+struct Surroundings {
+  net::Loop& loop;
+  net::Resolver& resolver;
+  const config::Settings& settings;
+  const route::Router& router;
+  const spool::Spool& spool;
+  spool::Writer& writer;
+  spool::DoneJournal& done;
+  const Clock& clock = Clock::system();
+  std::shared_ptr<const net::TlsContext> tls;
+};
+
+class Manager final : public Outbound::Owner {
+ public:
+  explicit Manager(Surroundings surroundings);
+  ~Manager() override;
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  /// Begins to watch the spool and to read what is in it; new mail is served meanwhile.
+  Status start();
+  /// Takes nothing more, lets transactions under way end, then calls `done`.
+  void stop(net::Task done);
+
+  std::size_t messages() const { return known_.size(); }  ///< In memory.
+  std::size_t busy() const { return under_way_; }
+
+ private:
+  /// A message being worked on: kept alive by the parcel that carries it.
+  struct Work {
+    spool::StoredMessage message;
+    Job job;
+    std::string destination;
+    std::vector<std::size_t> recipients;  // positions in the envelope
+    bool more = false;                    // recipients of this job were left for the next transaction
+  };
+  struct Sharing {
+    std::uint32_t jobs = 0;     // destinations that are not done
+    std::uint32_t waiting = 0;  // of them, deferred: when all are, failures are reported
+  };
+  /// What a list of recipients becomes.
+  struct Sorted {
+    std::vector<spool::Recipient> local, remote;  // of a new message
+    std::vector<std::size_t> moved;               // positions that the new message takes over
+    std::map<std::string, std::pair<NextHop, std::vector<std::size_t>>>
+        plain;  // destination key → positions that go as they are
+    std::vector<std::pair<std::size_t, route::Refusal>> refused;
+    std::string owner;  // reverse-path of the new message where an alias has an owner
+    bool temporary = false;
+  };
+
+  // Outbound::Owner
+  void on_ready(Outbound& connection) override;
+  void on_result(Outbound& connection, Parcel parcel, smtp::MessageResult result) override;
+  void on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply) override;
+
+  // intake.cpp: from the spool into memory
+  void look(std::vector<spool::Found> found);
+  void read_some();
+  void take_in(const MessageId& id);
+  void take_in_again(const MessageId& id, std::chrono::seconds after);
+  Sorted sort(const std::vector<spool::Recipient>& recipients);
+  void add_jobs(const MessageId& id, const spool::Envelope& envelope, const Sorted& sorted);
+  void hand_over(std::shared_ptr<spool::StoredMessage> message, Sorted sorted);
+  void after_hand_over(std::shared_ptr<spool::StoredMessage> message, const Sorted& sorted, Status status);
+  void refuse(spool::StoredMessage& message, const Sorted& sorted);
+  void take_drop(const std::string& name);
+  bool within_budget(const spool::Dropped& dropped);
+  void leave_drop(const std::string& name, std::string_view why);
+  void submit(spool::Envelope envelope, const std::string& content, UniqueFunction<void(Status)> then);
+
+  // dispatch.cpp: destinations and connections
+  Destination& destination(const NextHop& hop);
+  void enqueue(Destination& destination, const Job& job);
+  void work(Destination& destination);
+  void open_connections(Destination& destination);
+  void learned(Destination& destination, Targets targets);
+  const HostAddress* pick_host(const Destination& destination) const;
+  void destination_failed(Destination& destination, const smtp::Reply& reply);
+  void expire(Destination& destination, const smtp::Reply& reply);
+  void refuse_all(Destination& destination, const smtp::Reply& reply);
+  void feed(Outbound& connection);
+  std::optional<Parcel> next_parcel(Destination& destination, const Outbound& connection);
+  void remove_connection(Destination& destination, Outbound& connection);
+  void schedule(Destination& destination);
+  void drop_if_empty(const std::string& key);
+  void tick();
+
+  // outcome.cpp: what a transaction came to
+  void conclude(std::shared_ptr<Work> work, const std::vector<smtp::RecipientResult>& results, const std::string& host,
+                bool dsn, std::string_view tls);
+  void failed_for_good(Work& work, std::size_t recipient, const std::string& host, const smtp::Reply& reply);
+  void defer(std::shared_ptr<Work> work);
+  void job_done(std::shared_ptr<Work> work);
+  bool given_up(const spool::Envelope& envelope) const;
+  bool warning_due(const spool::Envelope& envelope) const;
+  /// Reports what is to be reported now, then removes the message if nothing is left to do.
+  void settle(std::shared_ptr<spool::StoredMessage> message, bool finished);
+  std::vector<RecipientReport> reports_due(const spool::StoredMessage& message, ReportAction action) const;
+  void warn(std::shared_ptr<spool::StoredMessage> message);
+  void report(std::shared_ptr<spool::StoredMessage> message, std::vector<RecipientReport> reports,
+              UniqueFunction<void(bool)> then);
+  void forget(const MessageId& id);
+  void set_state(spool::StoredMessage& message, std::size_t recipient, spool::RecipientState state);
+
+  // nudge.cpp: operators' commands
+  void read_nudges();
+  void obey(std::string_view line);
+  void write_status();
+
+  std::size_t connection_count() const { return connection_count_; }
+  Seconds now() const { return to_seconds(s_.clock.now()); }
+  ReportSettings report_settings() const;
+
+  Surroundings s_;
+  OutboundSettings outbound_;
+  TargetRules rules_;
+  std::string host_name_;
+  std::optional<spool::Watcher> watcher_;
+  std::unique_ptr<net::Watch> watch_;
+  UniqueFd nudge_inotify_;
+  std::unique_ptr<net::Watch> nudge_watch_;
+  net::Timer tick_, scan_;
+  bool stopping_ = false;
+  net::Task stopped_;
+
+  std::unordered_set<CompactId, CompactIdHash> known_;
+  std::unordered_map<CompactId, Sharing, CompactIdHash> shared_;  // messages with several destinations
+  std::deque<CompactId> unread_;                                  // found by a scan, not looked at yet
+  bool reading_ = false;
+  std::set<std::pair<Seconds, std::string>> again_;  // messages to take in later: held, or the router had no answer
+  std::set<std::string> drops_under_way_, drops_refused_;
+  /// What an owner of drop files may still bring within the hour.
+  struct Budget {
+    Seconds since = 0;
+    std::size_t messages = 0;
+    std::uint64_t octets = 0;
+  };
+  std::unordered_map<uid_t, Budget> budgets_;
+  std::unordered_map<std::string, std::unique_ptr<Destination>> destinations_;
+  std::set<std::pair<Seconds, Destination*>> time_table_;
+  std::deque<std::string> waiting_;  // destinations that want a connection while there are too many
+  std::unordered_map<std::string, SteadyTime> dead_hosts_;
+  std::unordered_map<const Outbound*, std::pair<Destination*, SteadyTime>> connections_;
+  std::size_t connection_count_ = 0;
+  std::size_t under_way_ = 0;  // parcels and submissions without an answer yet
+  Seconds status_written_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace mail::relay

@@ -1,0 +1,249 @@
+// What a transaction came to: states, retries, reports, and the end of a message.
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "mta/relay/attempts_log.h"
+#include "mta/relay/manager.h"
+
+namespace mail::relay {
+
+using spool::RecipientState;
+
+void Manager::set_state(spool::StoredMessage& message, std::size_t recipient, RecipientState state) {
+  // The note makes it durable; the octet in the file is what everybody reads.
+  if (spool::is_finished(state))
+    (void)s_.done.note(spool::Box::queue, message.envelope().id, static_cast<std::uint32_t>(recipient), state);
+  if (auto set = message.set_state(recipient, state); !set && set.error().kind != Error::Kind::not_found)
+    log_event(LogLevel::warning, "state-failed", {{"id", message.envelope().id.text()}, {"reason", set.error().text}});
+}
+
+bool Manager::given_up(const spool::Envelope& envelope) const {
+  const auto& relay = s_.settings.relay;
+  const auto time = s_.clock.now();
+  if (envelope.deliver_by && envelope.deliver_by_return && time >= *envelope.deliver_by) return true;
+  return time - envelope.arrival >=
+         (envelope.reverse_path.empty() ? std::min(relay.give_up, relay.bounce_give_up) : relay.give_up);
+}
+
+bool Manager::warning_due(const spool::Envelope& envelope) const {
+  const auto time = s_.clock.now();
+  if (envelope.deliver_by && !envelope.deliver_by_return && time >= *envelope.deliver_by) return true;
+  return time - envelope.arrival >= s_.settings.relay.delay_warning;
+}
+
+void Manager::failed_for_good(Work& work, std::size_t recipient, const std::string& host, const smtp::Reply& reply) {
+  const auto& envelope = work.message.envelope();
+  const AttemptNote note{s_.clock.now(), recipient, host, reply.status(), reply.line()};
+  (void)spool::append_log(s_.spool, spool::Box::queue, envelope.id, print(note));
+  log_event(LogLevel::info, "failed",
+            {{"id", envelope.id.text()},
+             {"to", envelope.recipients[recipient].forward_path},
+             {"host", host},
+             {"reply", reply.line()}});
+  set_state(work.message, recipient, RecipientState::failed);
+}
+
+void Manager::conclude(std::shared_ptr<Work> work, const std::vector<smtp::RecipientResult>& results,
+                       const std::string& host, bool dsn, std::string_view tls) {
+  auto& message = work->message;
+  const auto& envelope = message.envelope();
+  const auto all_there = std::ranges::all_of(results, [](const auto& r) { return r.reply.positive(); });
+  const bool alone =
+      !shared_.contains(work->job.id) && !work->more && work->recipients.size() == envelope.recipients.size();
+  bool open = false, report_success = false;
+  for (std::size_t i = 0; i < work->recipients.size() && i < results.size(); ++i) {
+    const auto at = work->recipients[i];
+    const auto& recipient = envelope.recipients[at];
+    const auto& reply = results[i].reply;
+    if (reply.positive()) {
+      log_event(LogLevel::info, "sent",
+                {{"id", envelope.id.text()},
+                 {"to", recipient.forward_path},
+                 {"host", host},
+                 {"tls", tls},
+                 {"attempts", work->job.attempts + 1},
+                 {"reply", reply.line()}});
+      // A peer with DSN reports itself (RFC 3461 section 5.2.2).
+      const bool ours = !dsn && wants_report(envelope, recipient, ReportAction::relayed);
+      report_success = report_success || ours;
+      if (!alone || !all_there || report_success)
+        set_state(message, at, ours ? RecipientState::report_success : RecipientState::delivered);
+      continue;
+    }
+    if (reply.permanent()) {
+      failed_for_good(*work, at, host, reply);
+      continue;
+    }
+    if (given_up(envelope)) {
+      failed_for_good(*work, at, host,
+                      {554, concat({reply.status().empty() ? "4.4.7" : reply.status(),
+                                    " not delivered in time; last: ", reply.line()})});
+      continue;
+    }
+    (void)spool::append_log(s_.spool, spool::Box::queue, envelope.id,
+                            print(AttemptNote{s_.clock.now(), at, host, reply.status(), reply.line()}));
+    log_event(LogLevel::info, "deferred",
+              {{"id", envelope.id.text()},
+               {"to", recipient.forward_path},
+               {"host", host},
+               {"attempts", work->job.attempts + 1},
+               {"reply", reply.line()}});
+    open = true;
+  }
+  if (alone && all_there && !report_success) return forget(envelope.id);
+  if (open) return defer(std::move(work));
+  if (work->more) {  // the next lot of recipients, at once
+    auto& d = *destinations_.at(work->destination);
+    d.ready.push(work->job);
+    s_.loop.post([this, alive = alive_, key = work->destination] {
+      const auto found = *alive ? destinations_.find(key) : destinations_.end();
+      if (found != destinations_.end()) this->work(*found->second);
+    });
+    return;
+  }
+  job_done(std::move(work));
+}
+
+void Manager::defer(std::shared_ptr<Work> work) {
+  auto job = work->job;
+  if (job.attempts < UINT16_MAX) ++job.attempts;
+  job.next = now() + retry_after(s_.settings.relay.retry_first, s_.settings.relay.retry_most, job.attempts);
+  (void)work->message.set_retry(from_seconds(job.next), job.attempts);
+  auto message = std::make_shared<spool::StoredMessage>(std::move(work->message));
+  if (!job.warned && warning_due(message->envelope())) {
+    job.warned = true;
+    warn(message);
+  }
+  const auto found = destinations_.find(work->destination);
+  if (found != destinations_.end()) {
+    found->second->deferred.push(job);
+    schedule(*found->second);
+  }
+  const auto sharing = shared_.find(job.id);
+  // Reports go out when nothing of the message is under way any more, so that there is one bounce and not several.
+  if (sharing == shared_.end() || ++sharing->second.waiting >= sharing->second.jobs) {
+    if (sharing != shared_.end()) sharing->second.waiting = 0;
+    settle(std::move(message), false);
+  }
+}
+
+void Manager::job_done(std::shared_ptr<Work> work) {
+  const auto id = work->job.id;
+  auto message = std::make_shared<spool::StoredMessage>(std::move(work->message));
+  const auto sharing = shared_.find(id);
+  if (sharing != shared_.end()) {
+    if (--sharing->second.jobs > 0) {
+      if (sharing->second.waiting >= sharing->second.jobs) {
+        sharing->second.waiting = 0;
+        settle(std::move(message), false);
+      }
+      return;
+    }
+    shared_.erase(sharing);
+  }
+  settle(std::move(message), true);
+}
+
+void Manager::forget(const MessageId& id) {
+  (void)s_.done.note(spool::Box::queue, id);
+  if (auto removed = spool::remove(s_.spool, spool::Box::queue, id); !removed)
+    log_event(LogLevel::error, "remove-failed", {{"id", id.text()}, {"reason", removed.error().text}});
+  if (s_.spool.exists(spool::Box::hold, id))
+    (void)spool::remove(s_.spool, spool::Box::hold, id);  // held while it was being sent
+  known_.erase(CompactId(id));
+  shared_.erase(CompactId(id));
+  log_event(LogLevel::info, "removed", {{"id", id.text()}});
+}
+
+std::vector<RecipientReport> Manager::reports_due(const spool::StoredMessage& message, ReportAction action) const {
+  const auto& envelope = message.envelope();
+  const auto notes = last_notes(spool::read_log(s_.spool, spool::Box::queue, envelope.id));
+  const auto wanted_state = action == ReportAction::failed    ? RecipientState::failed
+                            : action == ReportAction::delayed ? RecipientState::waiting
+                                                              : RecipientState::report_success;
+  std::vector<RecipientReport> reports;
+  for (std::size_t i = 0; i < envelope.recipients.size(); ++i) {
+    if (envelope.recipients[i].state != wanted_state) continue;
+    RecipientReport report{.recipient = envelope.recipients[i], .action = action};
+    report.status = action == ReportAction::failed ? "5.0.0" : action == ReportAction::delayed ? "4.0.0" : "2.0.0";
+    if (const auto note = notes.find(i); note != notes.end() && action != ReportAction::relayed) {
+      if (!note->second.status.empty()) report.status = note->second.status;
+      report.diagnostic = note->second.reply;
+      report.remote = note->second.host;
+      report.last_attempt = note->second.time;
+    }
+    if (action == ReportAction::delayed) report.retry_until = envelope.arrival + s_.settings.relay.give_up;
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+/// Writes one report for those recipients that want it, then calls `then(true)`; nobody wants it: at once.
+void Manager::report(std::shared_ptr<spool::StoredMessage> message, std::vector<RecipientReport> reports,
+                     UniqueFunction<void(bool)> then) {
+  auto envelope = message->envelope();
+  const auto settings = report_settings();
+  if (envelope.reverse_path.empty() && !reports.empty() && reports.front().action == ReportAction::failed) {
+    // A bounce that cannot be delivered: the postmaster hears of it, once (RFC 5321 section 6.1).
+    const bool from_postmaster = iequals(reports.front().recipient.forward_path, settings.postmaster);
+    log_event(LogLevel::warning, "double-bounce",
+              {{"id", envelope.id.text()},
+               {"to", reports.front().recipient.forward_path},
+               {"action", from_postmaster ? "dropped" : "postmaster"}});
+    if (from_postmaster) return then(true);
+    envelope.reverse_path = settings.postmaster;
+  }
+  std::erase_if(reports, [&](const RecipientReport& r) { return !wants_report(envelope, r.recipient, r.action); });
+  if (reports.empty()) return then(true);
+  const auto id = MessageId::generate(s_.clock);
+  const auto time = s_.clock.now();
+  const auto content = delivery_report(envelope, message->content(), reports, settings, id, time);
+  log_event(LogLevel::info, "reported",
+            {{"id", envelope.id.text()},
+             {"report", id.text()},
+             {"action", to_string(reports.front().action)},
+             {"to", envelope.reverse_path},
+             {"recipients", reports.size()}});
+  submit(report_envelope(envelope, id, time), content, [then = std::move(then), message, id](Status status) mutable {
+    if (!status)
+      log_event(LogLevel::warning, "report-failed", {{"report", id.text()}, {"reason", status.error().text}});
+    then(status.has_value());
+  });
+}
+
+void Manager::settle(std::shared_ptr<spool::StoredMessage> message, bool finished) {
+  const auto id = message->envelope().id;
+  // Other destinations of the message may have set states since this copy was read.
+  auto again = spool::StoredMessage::open(s_.spool, spool::Box::queue, id);
+  if (!again) {
+    if (finished) known_.erase(CompactId(id));
+    return;
+  }
+  message = std::make_shared<spool::StoredMessage>(std::move(*again));
+  for (const auto action : {ReportAction::failed, ReportAction::relayed}) {
+    auto reports = reports_due(*message, action);
+    if (reports.empty()) continue;
+    const auto from = action == ReportAction::failed ? RecipientState::failed : RecipientState::report_success;
+    const auto to = action == ReportAction::failed ? RecipientState::bounced : RecipientState::delivered;
+    report(message, std::move(reports), [this, message, finished, from, to](bool done) {
+      if (!done) return take_in_again(message->envelope().id, std::chrono::seconds(60));
+      for (std::size_t i = 0; i < message->envelope().recipients.size(); ++i)
+        if (message->envelope().recipients[i].state == from) set_state(*message, i, to);
+      settle(message, finished);
+    });
+    return;
+  }
+  if (finished && !message->envelope().any_open()) forget(id);
+}
+
+void Manager::warn(std::shared_ptr<spool::StoredMessage> message) {
+  report(message, reports_due(*message, ReportAction::delayed), [this, message](bool done) {
+    if (!done) return;
+    for (std::size_t i = 0; i < message->envelope().recipients.size(); ++i)
+      if (message->envelope().recipients[i].state == RecipientState::waiting)
+        (void)message->set_state(i, RecipientState::warned);
+  });
+}
+
+}  // namespace mail::relay

@@ -237,7 +237,12 @@ class ImapSource final : public Source {
           return fail(Error::Kind::temporary, concat({login_.url.host, ": ", broken->why}));
         return std::move(*event);
       }
-      MAIL_TRY(octets, transport_.read_some());
+      auto read = transport_.read_some();
+      if (!read) {
+        logged_in_ = false;  // no LOGOUT to a server that does not answer
+        return tl::unexpected(std::move(read).error());
+      }
+      const auto& octets = *read;
       if (octets.empty())
         return fail(Error::Kind::temporary,
                     concat({login_.url.host, " closed the connection", last_bye_.empty() ? "" : ": ", last_bye_}));
@@ -266,7 +271,7 @@ class ImapSource final : public Source {
   /// One command to its completion.
   Status run(const ClientCommand& command, const OnUntagged& on_untagged = {}) {
     session_.command(command);
-    bool idling = false;
+    bool idling = false, missed = false;
     for (;;) {
       MAIL_TRY(next, event());
       if (const auto* untagged = std::get_if<imap::client::Untagged>(&next)) {
@@ -277,11 +282,13 @@ class ImapSource final : public Source {
           session_.respond("DONE");
           idling = false;
         }
+        missed = missed || (!idling && news);
       } else if (const auto* status = std::get_if<imap::client::UntaggedStatus>(&next)) {
         if (status->status.condition == "BYE") last_bye_ = status->status.text;
       } else if (const auto* continuation = std::get_if<imap::client::Continuation>(&next)) {
         if (watching_) {
-          idling = true;
+          idling = !missed;
+          if (missed) session_.respond("DONE");  // it came while IDLE was on its way
         } else {
           MAIL_CHECK(answer_challenge(continuation->text));
         }

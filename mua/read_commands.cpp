@@ -339,7 +339,8 @@ void add_read_commands(CLI::App& app, Context& context) {
   command->add_option("--body", search_options->body, "In the body")->allow_extra_args(false);
   command->add_option("--since", search_options->since, "Written on this day or later (2026-11-22)");
   command->add_option("--before", search_options->before, "Written before this day");
-  command->add_option("--with", search_options->with, "Having this flag or keyword: seen, answered, flagged, …")->allow_extra_args(false);
+  command->add_option("--with", search_options->with, "Having this flag or keyword: seen, answered, flagged, …")
+      ->allow_extra_args(false);
   command->add_option("--without", search_options->without, "Not having it")->allow_extra_args(false);
   command->add_option("--larger", search_options->larger, "More octets than this");
   command->add_option("--smaller", search_options->smaller, "Fewer octets than this");

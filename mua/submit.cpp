@@ -67,10 +67,7 @@ class Submission {
  private:
   Status on(const smtp::SendOctets& e) { return transport_->write_all(e.octets); }
   Status on(const smtp::Ready&) {
-    if (result_) {
-      session_.quit();
-      return {};
-    }
+    if (result_) return {};  // QUIT is on its way
     if (login_.url.tls == Url::Tls::starttls && !encrypted_) {
       if (!session_.offered().starttls)
         return fail(Error::Kind::refused, concat({login_.url.host, " offers no STARTTLS: nothing was sent"}));

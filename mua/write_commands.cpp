@@ -31,7 +31,8 @@ void add_write_options(CLI::App& command, WriteOptions& options) {
   command.add_option("--from", options.from, "Instead of the account's address");
   command.add_option("--sender", options.sender, "Reverse-path of the envelope, where it is not From; <> for none");
   command.add_option("-a,--attach", options.attachments, "A file to go along (repeatable)")->allow_extra_args(false);
-  command.add_option("-H,--header", options.fields, "One more header field, \"Name: text\" (repeatable)")->allow_extra_args(false);
+  command.add_option("-H,--header", options.fields, "One more header field, \"Name: text\" (repeatable)")
+      ->allow_extra_args(false);
   command.add_option(
       "-b,--body", options.body,
       "File with the text; - is standard input; without: $VISUAL or $EDITOR on a terminal, else standard input");

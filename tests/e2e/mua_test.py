@@ -57,7 +57,9 @@ def test_outbox_while_the_host_is_away(chain):
     away = ["--via", "submission://127.0.0.1:1"]
     has(mua(chain, "send", *outbox, *away, "--from", chain.address(1), "-s", "later", chain.address(2), data="x\n"), "kept")
     mua(chain, "flush", *outbox, *away, code=75)
-    mua(chain, "flush", *outbox, *by_submission(chain))
+    ways = by_submission(chain)
+    del ways[ways.index("--from"):ways.index("--via")]
+    mua(chain, "flush", *outbox, *ways)
     chain.delivered("later", 2)
     equal(json.loads(mua(chain, "flush", "--json", *outbox, *away)), {"sent": 0, "left": 0})
 
@@ -151,7 +153,7 @@ ca_file = "{chain['CA_FILE']}"
         chain.run(["mail", "-s", "by mail", "-a", "X-Test: yes", "-c", chain.address(1), chain.address(2)], data="body\n")
         equal(chain.delivered("by mail", 2)["X-Test"], "yes")
         chain.delivered("by mail", 1)
-        chain.run(["mailq"])
+        chain.run(["sendmail", "-bp"], code=None)
     finally:
         os.unlink(accounts)
 

@@ -76,9 +76,13 @@ int main(int argc, char** argv) {
   auto* const serve_command =
       app.add_subcommand("serve", "Talk SMTP to the network (ports 25, 587, 465) and write the spool");
   add_files(*serve_command, files);
-  serve_command->add_flag("--inetd", serving.inetd, "Serve the one connection on descriptor 0");
-  serve_command->add_option("--service", serving.service, "Under inetd: smtp, submission or submissions")
-      ->check(CLI::IsMember({"smtp", "submission", "submissions"}));
+  auto* const inetd =
+      serve_command
+          ->add_option(
+              "--inetd", serving.service,
+              "Serve the one connection on descriptor 0; --inetd=submission, --inetd=submissions: as that service")
+          ->expected(0, 1)
+          ->type_name("[SERVICE]");
   auto* const relay_command =
       app.add_subcommand("relay", "Take mail out of the spool: to other hosts, and to spool/local");
   add_files(*relay_command, files);
@@ -86,6 +90,12 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? net::kExitOk : net::kExitUsage;
+  }
+  serving.inetd = inetd->count() > 0;
+  if (serving.service.empty()) serving.service = "smtp";
+  if (serving.service != "smtp" && serving.service != "submission" && serving.service != "submissions") {
+    std::cerr << "mta: --inetd=" << serving.service << ": only smtp, submission and submissions are known\n";
+    return net::kExitUsage;
   }
   if (check) return config::check(files.all());
   if (*serve_command || net::Server::started_by_inetd()) return serve(files, serving);

@@ -33,6 +33,12 @@ Rows smtp_rows() {
                                              "Least octets per second of a message, averaged over a minute."),
       row<&Settings::smtp, &Smtp::received_limit>("smtp.received_limit",
                                                   "Received fields from which on a loop is assumed."),
+      row<&Settings::smtp, &Smtp::future_release>("smtp.future_release",
+                                                  "How long a submission may be held back; 0s: not offered."),
+      row<&Settings::smtp, &Smtp::deliver_by>("smtp.deliver_by", "Whether DELIVERBY is offered."),
+      row<&Settings::smtp, &Smtp::priority>("smtp.priority", "Whether MT-PRIORITY is offered."),
+      row<&Settings::smtp, &Smtp::require_tls>("smtp.require_tls", "Whether REQUIRETLS is offered."),
+      row<&Settings::smtp, &Smtp::etrn>("smtp.etrn", "Whether other hosts may ask for their queued mail by ETRN."),
 
       row<&Settings::lmtp, &Lmtp::listen>("lmtp.listen", "Addresses where mda speaks LMTP."),
       row<&Settings::lmtp, &Lmtp::connections>("lmtp.connections", "Open LMTP connections."),

@@ -102,7 +102,7 @@ struct Smtp {
       998;  ///< Of the message, without CRLF; longer lines are refused or folded ("normalise").
   Octets header_octets = kilobytes(512);
   std::size_t errors = 20;               ///< Then 421.
-  std::size_t transactions = 1000;       ///< Per connection.
+  std::size_t transactions = 0;          ///< Per connection; 0: no limit.
   std::string bare_newlines = "refuse";  ///< refuse, normalise
   bool lenient = true;                   ///< Hand-typed forms that RFC 5321 leaves harmless.
   bool verify = false;                   ///< VRFY answers.
@@ -112,8 +112,13 @@ struct Smtp {
   seconds greeting_delay{0};
   seconds command_timeout{300};
   seconds data_timeout{300};
-  Octets data_rate{100};            ///< Least octets per second of message text, averaged, after a minute.
-  std::size_t received_limit = 50;  ///< Hops before a loop is assumed.
+  Octets data_rate{100};              ///< Least octets per second of message text, averaged, after a minute.
+  std::size_t received_limit = 50;    ///< Hops before a loop is assumed.
+  seconds future_release{7 * 86400};  ///< Longest HOLDFOR of a submission (RFC 4865); 0: not offered.
+  bool deliver_by = true;             ///< DELIVERBY (RFC 2852) is offered.
+  bool priority = true;               ///< MT-PRIORITY (RFC 6710) is offered.
+  bool require_tls = true;            ///< REQUIRETLS (RFC 8689) is offered.
+  bool etrn = false;                  ///< ETRN (RFC 1985) is offered.
 };
 
 struct Lmtp {

@@ -193,8 +193,12 @@ void Client::refuse(std::string_view stage, smtp::Reply reply, std::string_view 
 
 std::optional<smtp::Reply> Client::refuse_sender(const smtp::MailArguments& mail) {
   if (!server_.has_room()) return smtp::Reply{452, "4.3.1 Not enough room, try later"};
-  if (mail.parameters.hold_until && !message::parse_date(*mail.parameters.hold_until))
-    return smtp::Reply{501, "5.5.4 HOLDUNTIL is no date"};
+  if (mail.parameters.hold_until) {
+    const auto date = message::parse_date(*mail.parameters.hold_until);
+    if (!date) return smtp::Reply{501, "5.5.4 HOLDUNTIL is no date"};
+    if (date->time > server_.clock().now() + settings().smtp.future_release)
+      return smtp::Reply{501, "5.5.4 HOLDUNTIL is too far ahead"};
+  }
   const auto& user = work().user;
   if (user && settings().smtp.check_from && !mail.reverse_path.null() &&
       !server_.belongs_to(*user, smtp::to_string(mail.reverse_path)))
@@ -214,6 +218,8 @@ void Client::check_sender(const smtp::MailArguments& mail) {
   envelope.helo = helo_;
   envelope.authenticated_user = user_;
   work().transaction.begin(std::move(envelope), mail);
+  // RFC 6710 section 4.1: who is not trusted gets no precedence before others.
+  if (!trusted()) work().transaction.cap_priority(0);
   session_.accept();
 }
 

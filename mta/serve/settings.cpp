@@ -40,6 +40,11 @@ smtp::ServerSettings session_settings(const config::Settings& settings, Service 
   const sasl::Channel under_tls{.encrypted = true, .tls_exporter = std::string(32, 'x'), .tls_server_end_point = "x"};
   to.auth_under_tls = sasl::announced_mechanisms(policy, under_tls);
   to.auth_in_clear = submission ? sasl::announced_mechanisms(policy, {}) : std::vector<std::string>{};
+  if (submission) to.hold_seconds = static_cast<std::uint64_t>(from.future_release.count());
+  if (from.deliver_by) to.by_min = 0;
+  to.mt_priority = from.priority;
+  to.requiretls = from.require_tls;
+  to.etrn = from.etrn && !submission;
   return to;
 }
 

@@ -82,6 +82,8 @@ void Transaction::reset() {
   *this = Transaction();
 }
 
+void Transaction::cap_priority(int most) { envelope_.priority = std::min(envelope_.priority, most); }
+
 void Transaction::found_eight_bit() {
   if (envelope_.body == spool::BodyType::seven_bit) envelope_.body = spool::BodyType::eight_bit_mime;
 }

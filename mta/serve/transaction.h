@@ -38,6 +38,7 @@ class Transaction {
   std::vector<spool::Entry> entries() const;
   void
   found_eight_bit();  ///< The client sent 8-bit text without saying so (clients.md: Exim): the next host must know.
+  void cap_priority(int most);
   /// The envelope's protocol word, known when the message begins.
   void set_protocol(std::string word) { envelope_.protocol = std::move(word); }
 

@@ -106,7 +106,14 @@ BodyPart BodyPart::content(std::string_view type, std::string_view octets) {
 }
 
 BodyPart BodyPart::attachment(std::string_view type, std::string_view octets, std::string_view file_name) {
-  auto part = content(type, octets);
+  // A file arrives octet by octet as it was, its line ends too: so base64, also where it is text.
+  BodyPart part;
+  if (istarts_with(type, "message/rfc822")) {
+    part = message(octets);
+  } else {
+    part.field("Content-Type", type);
+    encode_body(octets, false, part.fields_, part.body_);
+  }
   const auto name = last_component(file_name);
   auto content_type = part.fields_.front().second;
   if (istarts_with(type, "text/") && ifind(type, "charset") == std::string_view::npos)

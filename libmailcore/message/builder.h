@@ -19,7 +19,8 @@ class BodyPart {
   static BodyPart text(std::string_view utf8, std::string_view subtype = "plain");
   /// Any content with its own type ("image/png"); encoded as base64 or, for text types, as choose_encoding() says.
   static BodyPart content(std::string_view type, std::string_view octets);
-  /// As content(), with Content-Disposition: attachment and a file name (UTF-8; only the last path component is used).
+  /// A file, as base64, so that it arrives octet by octet; with Content-Disposition: attachment and a file name (UTF-8;
+  /// only the last path component is used).
   static BodyPart attachment(std::string_view type, std::string_view octets, std::string_view file_name);
   /// message/rfc822 with `message` as it is (line ends become CRLF); 8-bit content is declared, not re-encoded.
   static BodyPart message(std::string_view message);

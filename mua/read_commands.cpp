@@ -117,6 +117,13 @@ Result<std::uint32_t> one_id(Source& source, const std::string& text) {
   return chosen.front();
 }
 
+/// What a leaf holds, as a file of this system: lines that travelled as lines end in LF again.
+std::string file_content(const message::Tree& tree, const message::Part& part) {
+  if (part.kind != message::Part::Kind::leaf) return std::string(tree.body(part));
+  auto content = message::decoded_content(tree, part);
+  return part.is_text() && message::is_identity(part.encoding) ? replace_all(content, "\r\n", "\n") : content;
+}
+
 struct ShowOptions {
   std::string id = "last";
   std::string part;
@@ -137,8 +144,7 @@ int show(const Context& context, const ShowOptions& options) {
     const auto* part = tree.find(options.part);
     if (part == nullptr)
       return complain(Error{Error::Kind::not_found, concat({"message ", decimal(*id), " has no part ", options.part})});
-    print_octets(part->kind == message::Part::Kind::leaf ? message::decoded_content(tree, *part)
-                                                         : std::string(tree.body(*part)));
+    print_octets(file_content(tree, *part));
   } else if (options.raw) {
     print_octets(*text);
   } else if (context.json) {
@@ -209,7 +215,7 @@ int save(const Context& context, const SaveOptions& options) {
     if (options.parts.empty() ? options.message || !leaf.attachment : !named) continue;
     ++found;
     const auto name = message::safe_file_name(leaf.file_name, concat({"part-", leaf.number}));
-    if (const int code = keep(name, message::decoded_content(tree, *leaf.part)); code != 0) return code;
+    if (const int code = keep(name, file_content(tree, *leaf.part)); code != 0) return code;
   }
   if (found < options.parts.size())
     return complain(Error{Error::Kind::not_found, concat({"message ", decimal(*id), " has not all of these parts"})});

@@ -54,23 +54,6 @@ void set_field(std::vector<std::pair<std::string, std::string>>& fields, std::st
   }
 }
 
-/// Encodes `octets` into `body` by the cheapest way that any host transports, and notes it in the fields.
-void encode_body(std::string_view octets, bool text, std::vector<std::pair<std::string, std::string>>& fields,
-                 std::string& body) {
-  const auto encoding = choose_encoding(octets, text);
-  switch (encoding) {
-    case TransferEncoding::base64:
-      body = text ? encode_base64(with_crlf(octets)) : encode_base64(octets);
-      break;
-    case TransferEncoding::quoted_printable:
-      body = text ? encode_quoted_printable(octets) : encode_quoted_printable_binary(octets);
-      break;
-    default:
-      body = text ? with_crlf(octets) : std::string(octets);
-  }
-  set_field(fields, "Content-Transfer-Encoding", name(encoding));
-}
-
 std::string_view last_component(std::string_view path) {
   const auto slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -90,7 +73,18 @@ BodyPart BodyPart::text(std::string_view utf8, std::string_view subtype) {
                                      ascii           ? "us-ascii"
                                      : is_utf8(utf8) ? "utf-8"
                                                      : "unknown-8bit"}));
-  encode_body(utf8, true, part.fields_, part.body_);
+  const auto encoding = choose_encoding(utf8, true);
+  switch (encoding) {
+    case TransferEncoding::base64:
+      part.body_ = encode_base64(with_crlf(utf8));
+      break;
+    case TransferEncoding::quoted_printable:
+      part.body_ = encode_quoted_printable(utf8);
+      break;
+    default:
+      part.body_ = with_crlf(utf8);
+  }
+  part.field("Content-Transfer-Encoding", name(encoding));
   return part;
 }
 
@@ -98,10 +92,18 @@ BodyPart BodyPart::content(std::string_view type, std::string_view octets) {
   if (istarts_with(type, "message/rfc822")) return message(octets);
   BodyPart part;
   part.field("Content-Type", type);
-  // Only what is text through and through may have its line ends touched.
-  const bool text = istarts_with(type, "text/") && octets.find('\0') == std::string_view::npos &&
-                    octets.find('\r') == std::string_view::npos;
-  encode_body(octets, text, part.fields_, part.body_);
+  // Files come out as they went in: only text that needs no encoding travels as lines, all else as octets.
+  const bool lines = istarts_with(type, "text/") && octets.find('\r') == std::string_view::npos;
+  auto encoding = choose_encoding(octets, lines);
+  const bool seven_bit = encoding == TransferEncoding::seven_bit;
+  if (seven_bit && (lines || octets.find('\n') == std::string_view::npos)) {
+    part.body_ = with_crlf(octets);
+  } else {
+    encoding = seven_bit ? TransferEncoding::base64 : choose_encoding(octets, false);
+    if (encoding == TransferEncoding::seven_bit) encoding = TransferEncoding::base64;
+    part.body_ = encoding == TransferEncoding::base64 ? encode_base64(octets) : encode_quoted_printable_binary(octets);
+  }
+  part.field("Content-Transfer-Encoding", name(encoding));
   return part;
 }
 
@@ -157,12 +159,23 @@ BodyPart BodyPart::multipart(std::string_view subtype, std::vector<BodyPart> par
   for (const auto& part : parts) {
     out.body_ += concat({"--", boundary, "\r\n"});
     part.append_to(out.body_);
-    if (!out.body_.ends_with("\r\n")) out.body_ += "\r\n";
+    // The line end before a boundary is the boundary's (RFC 2046 section 5.1.1): a last line that is content needs one
+    // of its own.
+    if (!out.body_.ends_with("\r\n") || !part.ends_in_filling()) out.body_ += "\r\n";
     out.eight_bit_ = out.eight_bit_ || part.eight_bit_;
   }
   out.body_ += concat({"--", boundary, "--\r\n"});
   if (out.eight_bit_) out.field("Content-Transfer-Encoding", "8bit");
   return out;
+}
+
+/// True where the last line end of the body is none of its content: base64, and what a multipart writes behind its last
+/// boundary.
+bool BodyPart::ends_in_filling() const {
+  return std::ranges::any_of(fields_, [](const auto& field) {
+    return (iequals(field.first, "Content-Transfer-Encoding") && iequals(field.second, "base64")) ||
+           (iequals(field.first, "Content-Type") && istarts_with(field.second, "multipart/"));
+  });
 }
 
 void BodyPart::append_to(std::string& to) const {

@@ -17,7 +17,8 @@ class BodyPart {
  public:
   /// text/SUBTYPE; charset=utf-8 (us-ascii where it is that). Line ends may be LF or CRLF.
   static BodyPart text(std::string_view utf8, std::string_view subtype = "plain");
-  /// Any content with its own type ("image/png"); encoded as base64 or, for text types, as choose_encoding() says.
+  /// Any content with its own type ("image/png"), octet by octet; text that needs no encoding stays readable, its LF
+  /// become line ends.
   static BodyPart content(std::string_view type, std::string_view octets);
   /// A file, as base64, so that it arrives octet by octet; with Content-Disposition: attachment and a file name (UTF-8;
   /// only the last path component is used).
@@ -38,6 +39,8 @@ class BodyPart {
   void append_to(std::string& to) const;
 
  private:
+  bool ends_in_filling() const;
+
   std::vector<std::pair<std::string, std::string>> fields_;
   std::string body_;  // CRLF line ends
   bool eight_bit_ = false;

@@ -149,6 +149,25 @@ TEST_CASE("a built message reads back as what went in") {
   CHECK(strict.has("x-c"));
 }
 
+TEST_CASE("files come out as they went in") {
+  for (const std::string octets :
+       {"", "a", "a\n", "a\nb\n\n", "a\r\nb\r\n", "\xC3\xA9\n", "\xC3\xA9\r\n\n", "\r", "From x\n.\n", " \n"}) {
+    std::vector<BodyPart> parts;
+    parts.push_back(BodyPart::text("x\n"));
+    parts.push_back(BodyPart::attachment("text/csv", octets, "a.csv"));
+    parts.push_back(BodyPart::attachment("application/json", octets, "a.json"));
+    const auto built = Builder().body(BodyPart::multipart("mixed", std::move(parts))).build();
+    const auto tree = parse(built);
+    INFO(built);
+    CHECK(decoded_content(tree, *tree.find("1")) == "x\r\n");
+    for (const auto* number : {"2", "3"}) {
+      const auto& part = *tree.find(number);
+      const auto content = decoded_content(tree, part);
+      CHECK((is_identity(part.encoding) ? replace_all(content, "\r\n", "\n") : content) == octets);
+    }
+  }
+}
+
 TEST_CASE("reports have three parts") {
   const auto part = report("delivery-status", "It failed.\n",
                            "Reporting-MTA: dns; example.net\r\n\r\nFinal-Recipient: rfc822; a@b\r\n",

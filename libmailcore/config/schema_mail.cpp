@@ -56,8 +56,7 @@ Rows mail_rows() {
       row<&Settings::mda, &Mda::retry_first>("mda.retry_first", "Wait before the second attempt; doubles each time."),
       row<&Settings::mda, &Mda::retry_most>("mda.retry_most", "Longest wait between two attempts."),
       row<&Settings::mda, &Mda::give_up>("mda.give_up", "Age at which a message that cannot be delivered bounces."),
-      row<&Settings::mda, &Mda::program_time>("mda.program_time",
-                                              "Time that a program of an alias or .forward has."),
+      row<&Settings::mda, &Mda::program_time>("mda.program_time", "Time that a program of an alias or .forward has."),
   };
 }
 

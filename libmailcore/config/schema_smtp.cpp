@@ -40,6 +40,49 @@ Rows smtp_rows() {
       row<&Settings::smtp, &Smtp::require_tls>("smtp.require_tls", "Whether REQUIRETLS is offered."),
       row<&Settings::smtp, &Smtp::etrn>("smtp.etrn", "Whether other hosts may ask for their queued mail by ETRN."),
 
+      row<&Settings::policy, &Policy::allow_clients>("policy.allow_clients",
+                                                     "Networks that no other check of this section applies to."),
+      row<&Settings::policy, &Policy::deny_clients>("policy.deny_clients", "Networks that no mail is taken from."),
+      row<&Settings::policy, &Policy::allow_senders>(
+          "policy.allow_senders",
+          "Senders that are spared the checks behind this one: user@domain, domain, .domain (below it) or user@."),
+      row<&Settings::policy, &Policy::deny_senders>("policy.deny_senders", "Senders that no mail is taken from."),
+      row<&Settings::policy, &Policy::allow_recipients>(
+          "policy.allow_recipients", "Recipients that are spared greylisting and the policy server."),
+      row<&Settings::policy, &Policy::deny_recipients>("policy.deny_recipients",
+                                                       "Recipients that get no mail from outside."),
+      row<&Settings::policy, &Policy::deny_helo>("policy.deny_helo", "Names in HELO or EHLO that are refused."),
+      row<&Settings::policy, &Policy::dnsbl>(
+          "policy.dnsbl", "Zones of DNS block lists; zone=127.0.0.2,127.0.0.3 heeds these answers only."),
+      row<&Settings::policy, &Policy::dnswl>(
+          "policy.dnswl", "Zones of DNS allow lists: a listed client is spared block lists and greylisting."),
+      row<&Settings::policy, &Policy::reverse_dns>(
+          "policy.reverse_dns", "Whether a client's address must have a name, and the name lead back.",
+          {"off", "exists", "confirmed"}),
+      row<&Settings::policy, &Policy::helo>(
+          "policy.helo", "Whether the name in HELO must be a full name, and be in DNS.", {"off", "name", "resolves"}),
+      row<&Settings::policy, &Policy::greylist>(
+          "policy.greylist", "How long an unknown client, sender and recipient must wait; 0s: no greylisting."),
+      row<&Settings::policy, &Policy::greylist_window>("policy.greylist_window",
+                                                       "How long after the first try the second one is awaited."),
+      row<&Settings::policy, &Policy::greylist_keep>("policy.greylist_keep",
+                                                     "How long one that came again is remembered."),
+      row<&Settings::policy, &Policy::greylist_database>("policy.greylist_database",
+                                                         "Where greylisting is kept (SQLite)."),
+      row<&Settings::policy, &Policy::rate_window>("policy.rate_window", "The time that the following four count in."),
+      row<&Settings::policy, &Policy::client_connections>("policy.client_connections",
+                                                          "Connections of one address; 0: no limit."),
+      row<&Settings::policy, &Policy::client_messages>("policy.client_messages",
+                                                       "Messages of one address without AUTH; 0: no limit."),
+      row<&Settings::policy, &Policy::user_messages>("policy.user_messages", "Messages of one account; 0: no limit."),
+      row<&Settings::policy, &Policy::user_recipients>("policy.user_recipients",
+                                                       "Recipients of one account; 0: no limit."),
+      row<&Settings::policy, &Policy::delegation>(
+          "policy.delegation", "Address of a server that speaks Postfix's policy delegation protocol; empty: none."),
+      row<&Settings::policy, &Policy::delegation_timeout>("policy.delegation_timeout", "Wait for its answer."),
+      row<&Settings::policy, &Policy::delegation_failure>("policy.delegation_failure",
+                                                          "What happens when it does not answer.", {"accept", "defer"}),
+
       row<&Settings::lmtp, &Lmtp::listen>("lmtp.listen", "Addresses where mda speaks LMTP."),
       row<&Settings::lmtp, &Lmtp::connections>("lmtp.connections", "Open LMTP connections."),
 

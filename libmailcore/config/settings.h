@@ -121,6 +121,31 @@ struct Smtp {
   bool etrn = false;                  ///< ETRN (RFC 1985) is offered.
 };
 
+/// What `mta serve` asks about a client before it takes mail from it; clients that are trusted (AUTH,
+/// smtp.relay_networks) only meet the rates.
+struct Policy {
+  Networks allow_clients, deny_clients;  ///< Allowed: no other check. Denied: refused at MAIL.
+  Strings allow_senders, deny_senders;   ///< "user@domain", "domain", ".domain" (below it) or "user@".
+  Strings allow_recipients, deny_recipients;
+  Strings deny_helo;
+  Strings dnsbl;                    ///< Zones (RFC 5782), "zone" or "zone=127.0.0.2,127.0.0.3".
+  Strings dnswl;                    ///< A listed client is spared dnsbl and greylisting.
+  std::string reverse_dns = "off";  ///< off, exists, confirmed
+  std::string helo = "off";         ///< off, name, resolves
+  seconds greylist{0};              ///< How long an unknown triple must wait; 0: no greylisting.
+  seconds greylist_window{172800};
+  seconds greylist_keep{3024000};
+  std::string greylist_database = "/var/lib/relais/greylist.sqlite";
+  seconds rate_window{3600};
+  std::size_t client_connections = 0;  ///< Per address (IPv6: /64) and rate_window; 0: no limit.
+  std::size_t client_messages = 0;
+  std::size_t user_messages = 0;  ///< Per account.
+  std::size_t user_recipients = 0;
+  std::string delegation;  ///< Postfix policy server; "host:port" with an address, or "unix:/path".
+  milliseconds delegation_timeout{10000};
+  std::string delegation_failure = "accept";  ///< accept, defer
+};
+
 struct Lmtp {
   Endpoints listen;
   std::size_t connections = 100;
@@ -152,11 +177,11 @@ struct Relay {
 
 struct Mda {
   std::string spam_mailbox;
-  Strings mailbox_command{};   ///< argv; empty: deliver to the Maildir.
-  bool forward_files = false;  ///< ~/.forward of system users is honoured.
-  std::size_t batch = 64;      ///< Messages that share one round of flushes.
-  bool change_user = false;    ///< Started as root: each delivery runs as the user it is for.
-  bool detail_mailbox = false;  ///< user+detail goes to the mailbox `detail`, where there is one.
+  Strings mailbox_command{};        ///< argv; empty: deliver to the Maildir.
+  bool forward_files = false;       ///< ~/.forward of system users is honoured.
+  std::size_t batch = 64;           ///< Messages that share one round of flushes.
+  bool change_user = false;         ///< Started as root: each delivery runs as the user it is for.
+  bool detail_mailbox = false;      ///< user+detail goes to the mailbox `detail`, where there is one.
   bool quota_full_bounces = false;  ///< A full mailbox is a permanent failure; else it is tried again.
   seconds retry_first{30};
   seconds retry_most{3600};
@@ -195,6 +220,7 @@ struct Settings {
   Users users;
   Auth auth;
   Smtp smtp;
+  Policy policy;
   Lmtp lmtp;
   Relay relay;
   Mda mda;

@@ -62,6 +62,17 @@ void Client::on_ready() {
             {{"client", client_address_},
              {"port", peer.port},
              {"service", smtp_settings().auth_required ? "submission" : "smtp"}});
+  if (server_.policy_checks().active()) {
+    policy_ =
+        std::make_unique<ClientPolicy>(server_.policy_checks(), loop(), server_.resolver(loop()), connection().peer());
+    auto refusal = service_ == Service::smtp ? policy_->connected() : std::nullopt;
+    if (refusal) {
+      refuse("connect", *refusal, {});
+      session_.greet(*refusal);
+      restart_timeout();
+      return pump();
+    }
+  }
   if (settings().smtp.greeting_delay.count() == 0 || service_ != Service::smtp) return greet();
   // Who talks before the greeting is no mail server (threats: early talkers).
   delay_ = std::make_unique<net::Timer>(loop(), alive_.guard([this] {
@@ -145,10 +156,7 @@ void Client::pump() {
 void Client::handle(smtp::Event& event) {
   std::visit(overloaded{
                  [&](const smtp::SendReply& e) { connection().write(e.wire); },
-                 [&](const smtp::CheckHello& e) {
-                   helo_ = e.domain.substr(0, 512);
-                   session_.accept();
-                 },
+                 [&](const smtp::CheckHello& e) { check_hello(e.domain); },
                  [&](const smtp::CheckSender& e) { check_sender(e.arguments); },
                  [&](const smtp::CheckRecipient& e) { check_recipient(e.arguments); },
                  [&](const smtp::BeginMessage&) { begin_message(); },
@@ -189,7 +197,42 @@ void Client::refuse(std::string_view stage, smtp::Reply reply, std::string_view 
              {"reply", reply.line()}});
 }
 
-// MAIL and RCPT
+// HELO, MAIL and RCPT
+
+ClientPolicy::Question Client::policy_question() {
+  ClientPolicy::Question question;
+  question.helo = helo_;
+  question.user = user_;
+  question.trusted = trusted();
+  question.esmtp = session_.esmtp();
+  if (work_ && work_->transaction.open()) {
+    question.sender = work_->transaction.reverse_path();
+    question.id = work_->transaction.id().text();
+    question.recipients = work_->transaction.local_count() + work_->transaction.remote_count();
+  }
+  return question;
+}
+
+template <class Then>
+void Client::ask_policy(void (ClientPolicy::*stage)(const ClientPolicy::Question&, const ClientPolicy::Callback&),
+                        ClientPolicy::Question question, std::string_view stage_name, Then then) {
+  if (!policy_) return then();
+  const auto subject = question.recipient.empty() ? question.sender : question.recipient;
+  ((*policy_).*stage)(question, alive_.guard([this, stage_name, subject, then = std::move(then)](auto refusal) mutable {
+    if (!refusal) {
+      then();
+    } else {
+      refuse(stage_name, *refusal, subject);
+      session_.answer(*std::move(refusal));
+    }
+    pump();
+  }));
+}
+
+void Client::check_hello(std::string_view domain) {
+  helo_ = domain.substr(0, 512);
+  ask_policy(&ClientPolicy::hello, policy_question(), "helo", [this] { session_.accept(); });
+}
 
 std::optional<smtp::Reply> Client::refuse_sender(const smtp::MailArguments& mail) {
   if (!server_.has_room()) return smtp::Reply{452, "4.3.1 Not enough room, try later"};
@@ -211,6 +254,14 @@ void Client::check_sender(const smtp::MailArguments& mail) {
     refuse("mail", *refusal, smtp::to_string(mail.reverse_path));
     return session_.answer(*std::move(refusal));
   }
+  auto question = policy_question();
+  question.sender = smtp::to_string(mail.reverse_path);
+  question.size = mail.parameters.size.value_or(0);
+  ask_policy(&ClientPolicy::sender, std::move(question), "mail", [this, &mail] { take_sender(mail); });
+}
+
+/// `mail` is the session's and stays as it is until the answer.
+void Client::take_sender(const smtp::MailArguments& mail) {
   spool::Envelope envelope;
   envelope.id = MessageId::generate(server_.clock());
   envelope.arrival = server_.clock().now();
@@ -240,8 +291,12 @@ void Client::check_recipient(const smtp::RcptArguments& rcpt) {
     return std::holds_alternative<route::Remote>(target.destination);
   });
   if (leads_away && !route->expanded && !trusted()) return refuse_it({554, "5.7.1 Relaying denied"});
-  work().transaction.add(rcpt, *route);
-  session_.accept();
+  auto question = policy_question();
+  question.recipient = address;
+  ask_policy(&ClientPolicy::recipient, std::move(question), "rcpt", [this, &rcpt, route = *route] {
+    work().transaction.add(rcpt, route);
+    session_.accept();
+  });
 }
 
 void Client::verify(std::string_view argument, bool expand) {
@@ -307,7 +362,7 @@ void Client::header_whole() {
   const auto literal = connection().peer().is_unix() ? std::string("unix") : connection().peer().ip.to_literal();
   const auto& envelope = w.transaction.envelope();
   w.incoming->append(received_field({.helo = helo_,
-                                     .client_name = {},
+                                     .client_name = policy_ ? policy_->confirmed_name() : std::string(),
                                      .client_literal = literal,
                                      .host_name = smtp_settings().host_name,
                                      .protocol = envelope.protocol,

@@ -7,6 +7,7 @@
 #include "base/alive.h"
 #include "directory/login.h"
 #include "mta/serve/header_gate.h"
+#include "mta/serve/policy/policy.h"
 #include "mta/serve/server.h"
 #include "mta/serve/transaction.h"
 #include "net/loop.h"
@@ -35,7 +36,14 @@ class Client final : public net::Session {
   void pump();
   void handle(smtp::Event& event);
   void restart_timeout();
+  ClientPolicy::Question policy_question();
+  /// Asks `stage` of the policy, where there is one, and goes on with `then` when it has nothing against it.
+  template <class Then>
+  void ask_policy(void (ClientPolicy::*stage)(const ClientPolicy::Question&, const ClientPolicy::Callback&),
+                  ClientPolicy::Question question, std::string_view stage_name, Then then);
+  void check_hello(std::string_view domain);
   void check_sender(const smtp::MailArguments& mail);
+  void take_sender(const smtp::MailArguments& mail);
   void check_recipient(const smtp::RcptArguments& rcpt);
   std::optional<smtp::Reply> refuse_sender(const smtp::MailArguments& mail);
   void verify(std::string_view argument, bool expand);
@@ -62,6 +70,7 @@ class Client final : public net::Session {
   std::string helo_;
   std::string user_;  ///< Authenticated as; empty: not.
   std::unique_ptr<Work> work_;
+  std::unique_ptr<ClientPolicy> policy_;  ///< Null where [policy] asks for nothing.
   std::unique_ptr<net::Timer> delay_;
   bool pumping_ = false;
   bool paused_ = false;

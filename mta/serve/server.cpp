@@ -47,8 +47,11 @@ Result<std::unique_ptr<SmtpServer>> SmtpServer::open(net::Service& service, bool
   options.small_message_octets = settings.spool.journal_message;
   options.segment_octets = settings.spool.journal_segment;
   MAIL_TRY(writer, open_writer(*spool, options, inetd));
-  return std::unique_ptr<SmtpServer>(
+  MAIL_TRY(policy, Policy::open(settings, service.workers(), clock));
+  std::unique_ptr<SmtpServer> server(
       new SmtpServer(service, std::move(directory), std::move(spool), std::move(writer), clock));
+  server->policy_checks_ = std::move(policy);
+  return server;
 }
 
 std::unique_ptr<net::Session> SmtpServer::session(std::unique_ptr<net::Connection> connection,

@@ -9,6 +9,7 @@
 #include "directory/directory.h"
 #include "directory/login.h"
 #include "directory/throttle.h"
+#include "mta/serve/policy/policy.h"
 #include "mta/serve/settings.h"
 #include "net/service.h"
 #include "route/router.h"
@@ -38,6 +39,8 @@ class SmtpServer {
   const sasl::ServerPolicy& policy() const { return policy_; }
   const route::Router& router() const { return router_; }
   spool::Writer& writer() { return *writer_; }
+  Policy& policy_checks() { return *policy_checks_; }
+  net::Resolver& resolver(net::Loop& loop) { return service_.resolver(loop); }
   const Clock& clock() const { return clock_; }
   /// False while the spool's file system has less room than [spool] free_octets; looked at once a second.
   bool has_room();
@@ -56,6 +59,7 @@ class SmtpServer {
   route::Router router_;
   std::unique_ptr<spool::Spool> spool_;  // the writer refers to it
   std::unique_ptr<spool::Writer> writer_;
+  std::unique_ptr<Policy> policy_checks_;
   std::array<std::unique_ptr<smtp::ServerSettings>, 3> session_settings_;
   std::atomic<std::int64_t> room_checked_{0};  // seconds of the steady clock
   std::atomic<bool> has_room_{true};

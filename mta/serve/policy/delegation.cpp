@@ -1,0 +1,121 @@
+#include "mta/serve/policy/delegation.h"
+
+#include "base/strings.h"
+
+namespace mail::mta {
+namespace {
+
+constexpr std::size_t kMostAnswerOctets = 16384;
+
+void add(std::string& to, std::string_view name, std::string_view value) {
+  to.append(name).append("=");
+  for (const char c : value)
+    to += c == '\n' || c == '\r' || c == '\0' ? '?' : c;  // nothing from the network adds a line
+  to += '\n';
+}
+
+}  // namespace
+
+std::string to_wire(const DelegationQuestion& question) {
+  std::string out;
+  add(out, "request", "smtpd_access_policy");
+  add(out, "protocol_state", question.stage);
+  add(out, "protocol_name", question.protocol);
+  add(out, "client_address", question.client_address);
+  add(out, "client_name", question.client_name.empty() ? "unknown" : question.client_name);
+  add(out, "reverse_client_name", question.client_name.empty() ? "unknown" : question.client_name);
+  add(out, "helo_name", question.helo);
+  add(out, "queue_id", "");
+  add(out, "instance", question.id);
+  add(out, "sender", question.sender);
+  add(out, "recipient", question.recipient);
+  add(out, "recipient_count", decimal(question.recipients));
+  add(out, "size", decimal(question.size));
+  add(out, "sasl_username", question.user);
+  add(out, "encryption_protocol", question.tls_protocol);
+  add(out, "encryption_cipher", question.tls_cipher);
+  return out + "\n";
+}
+
+std::optional<std::string_view> action_of(std::string_view answer) {
+  for (const auto line : split(answer, '\n'))
+    if (line.starts_with("action=")) return trim(line.substr(7));
+  return std::nullopt;
+}
+
+DelegationAnswer parse_action(std::string_view action) {
+  const auto [word, rest] = split_once(action, ' ');
+  const auto text = trim(rest);
+  const auto reply = [&](int code, std::string_view enhanced, std::string_view otherwise) {
+    const bool has_enhanced = text.size() > 4 && is_digit(static_cast<unsigned char>(text[0])) && text[1] == '.';
+    const auto shown = printable(text.empty() ? otherwise : text);
+    return DelegationAnswer{smtp::Reply{code, has_enhanced ? shown : concat({enhanced, " ", shown})}, {}};
+  };
+  if (word.empty() || iequals(word, "OK") || iequals(word, "DUNNO") || iequals(word, "permit") ||
+      parse_decimal(word).value_or(0) == 200)
+    return {};
+  if (iequals(word, "REJECT")) return reply(554, "5.7.1", "Access denied");
+  if (iequals(word, "DEFER") || iequals(word, "DEFER_IF_PERMIT") || iequals(word, "DEFER_IF_REJECT"))
+    return reply(450, "4.7.1", "Service unavailable, try later");
+  if (const auto code = parse_decimal<int>(word); code && *code >= 400 && *code <= 599)
+    return reply(*code, *code < 500 ? "4.7.1" : "5.7.1", "Access denied");
+  return {{}, std::string(word)};
+}
+
+DelegationClient::DelegationClient(net::Loop& loop, net::SocketAddress server, std::chrono::milliseconds timeout)
+    : loop_(loop), server_(std::move(server)), timeout_(timeout), timer_(loop, [this] {
+        connector_.reset();
+        connection_.reset();
+        finish(fail(Error::Kind::temporary, "policy server: no answer in time"));
+      }) {}
+
+DelegationClient::~DelegationClient() = default;
+
+void DelegationClient::ask(const DelegationQuestion& question, Callback callback) {
+  question_ = to_wire(question);
+  answer_.clear();
+  callback_ = std::move(callback);
+  timer_.start(timeout_);
+  connection_ ? send() : connect();
+}
+
+void DelegationClient::connect() {
+  fresh_ = true;
+  connector_ = std::make_unique<net::Connector>(loop_, server_, timeout_, [this](auto made) {
+    if (!made) return finish(tl::unexpected(std::move(made).error()));
+    connection_ = std::move(*made);
+    connection_->set_handler(this);
+    send();
+  });
+}
+
+void DelegationClient::send() { connection_->write(question_); }
+
+void DelegationClient::on_octets(std::string_view octets) {
+  answer_.append(octets);
+  if (answer_.size() > kMostAnswerOctets) {
+    connection_->abort();
+    return on_closed(net::CloseReason::error);
+  }
+  const auto end = answer_.find("\n\n");
+  if (end == std::string::npos) return;
+  const auto action = action_of(std::string_view(answer_).substr(0, end + 1));
+  fresh_ = false;
+  if (!action) return finish(fail(Error::Kind::temporary, "policy server: an answer without action"));
+  finish(std::string(*action));
+}
+
+void DelegationClient::on_closed(net::CloseReason reason) {
+  loop_.defer([dead = std::shared_ptr<net::Connection>(std::move(connection_))] {});
+  if (!callback_) return;
+  // A server closes what was idle for long, perhaps just when we asked: once more.
+  if (!fresh_) return connect();
+  finish(fail(Error::Kind::temporary, concat({"policy server: ", net::to_string(reason)})));
+}
+
+void DelegationClient::finish(Result<std::string> result) {
+  timer_.cancel();
+  if (callback_) std::exchange(callback_, nullptr)(std::move(result));
+}
+
+}  // namespace mail::mta

@@ -14,12 +14,18 @@ namespace mail::spool {
 
 namespace {
 
+/// serve, relay and mda start at the same time: what another one has just made is made.
+Status made(Status status) {
+  if (!status && status.error().system == EEXIST) return {};
+  return status;
+}
+
 Result<Directory> open_root(Disk& disk, const std::string& path, bool create) {
   auto opened = disk.open_directory(path);
   if (opened || !create || opened.error().kind != Error::Kind::not_found) return opened;
   const auto slash = path.find_last_of('/');
   MAIL_TRY(parent, disk.open_directory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash)));
-  MAIL_CHECK(disk.make_directory(parent, path.substr(slash + 1), 0711));
+  MAIL_CHECK(made(disk.make_directory(parent, path.substr(slash + 1), 0711)));
   MAIL_CHECK(disk.sync_directory(parent));
   return disk.open_directory(path);
 }
@@ -52,7 +58,7 @@ Result<Directory> open_box(Disk& disk, const Directory& root, Box box, bool crea
   const std::string name(name_of(box));
   auto opened = disk.open_directory_at(root, name);
   if (!opened && create && opened.error().kind == Error::Kind::not_found) {
-    MAIL_CHECK(disk.make_directory(root, name, kBoxMode));
+    MAIL_CHECK(made(disk.make_directory(root, name, kBoxMode)));
     MAIL_CHECK(disk.sync_directory(root));
     opened = disk.open_directory_at(root, name);
   }

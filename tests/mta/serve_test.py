@@ -393,6 +393,35 @@ class SettingsTest(unittest.TestCase):
         self.assertEqual(process.wait(10), 0)
         self.assertEqual(len(server.box("local")), 1)
 
+    def test_alone_it_runs_both_and_restarts_what_dies(self):
+        server = self.server("", command=())
+        children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True).stdout.split()
+        self.assertEqual(len(children), 2)
+        for _ in range(500):
+            if "children=2" in server.log():
+                break
+            time.sleep(0.02)
+        self.assertIn("children=2", server.log())
+        victim = [c for c in children if b"serve" in open(f"/proc/{c}/cmdline", "rb").read()][0]
+        os.kill(int(victim), signal.SIGKILL)
+        for _ in range(500):
+            if server.log().count("event=ready") >= 4:
+                break
+            time.sleep(0.02)
+        self.assertIn("event=child_ended child=serve exit=-1 signal=9", server.log())
+        after = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True).stdout.split()
+        self.assertEqual(len(after), 2)
+        self.assertNotIn(victim, after)
+        server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.wait(15), 0)
+        self.assertEqual([c for c in after if os.path.exists(f"/proc/{c}")], [])
+
+    def test_alone_with_a_wrong_setting_it_ends(self):
+        server = Server('[spool]\ndirectory = "/proc/none"\n', command=())
+        self.addCleanup(server.stop)
+        done = subprocess.run(server.arguments, stdin=subprocess.DEVNULL, timeout=20)
+        self.assertIn(done.returncode, (73, 77, 78))
+
     def test_wrong_configuration_is_named(self):
         server = Server("[smtp]\nlistn = []\n")
         self.addCleanup(server.stop)

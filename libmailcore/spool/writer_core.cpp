@@ -34,7 +34,9 @@ Result<JournalLock> lock_journal(const Spool& spool, std::string_view program, s
   const std::string name(program);
   auto directory = disk.open_directory_at(spool.directory(Box::journal), name);
   if (!directory && directory.error().kind == Error::Kind::not_found) {
-    MAIL_CHECK(disk.make_directory(spool.directory(Box::journal), name));
+    // Another process of ours may make it at the same moment.
+    auto made = disk.make_directory(spool.directory(Box::journal), name);
+    if (!made && made.error().system != EEXIST) return tl::unexpected(made.error());
     MAIL_CHECK(disk.sync_directory(spool.directory(Box::journal)));
     directory = disk.open_directory_at(spool.directory(Box::journal), name);
   }

@@ -6,10 +6,10 @@ def setup():
     need("fetchmail")
 
 
-def fetch(chain, protocol, port, ssl, keep="", code=0):
+def fetch(chain, protocol, port, ssl, keep="", code=0, server=""):
     tls = "ssl" if ssl else 'sslproto "TLS1.2+"'
     rc = chain.write("fetchmailrc", f"""set no bouncemail
-poll {chain['MAIL_HOST']} service {chain[port + '_PORT']} proto {protocol}
+poll {chain['MAIL_HOST']} service {chain[port + '_PORT']} proto {protocol} {server}
   user "{chain['USER1']}" there with password "{chain['PASS1']}" {tls} sslcertck sslcertfile "{chain['CA_FILE']}" {keep}
   mda "cat >> {chain.client_directory}/fetched"
 """, 0o700)
@@ -27,10 +27,10 @@ def fetched(chain):
 
 def test_pop3_starttls_keep_then_again(chain):
     chain.send("fetch one")
-    fetch(chain, "pop3", "POP3", False, "keep uidl")
+    fetch(chain, "pop3", "POP3", False, "keep", server="uidl")
     has(fetched(chain), "Subject: fetch one", "\n..dots")
     count = fetched(chain).count("Subject: fetch one")
-    fetch(chain, "pop3", "POP3", False, "keep uidl", code=1)  # 1: no new mail
+    fetch(chain, "pop3", "POP3", False, "keep", code=1, server="uidl")  # 1: no new mail
     assert fetched(chain).count("Subject: fetch one") == count, "the unique ids changed"
 
 

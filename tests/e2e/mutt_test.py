@@ -17,7 +17,7 @@ set imap_user={name} imap_pass="{secret}" pop_user={name} pop_pass="{secret}"
 set folder="imap://{chain['MAIL_HOST']}:{chain['IMAP_PORT']}/" spoolfile="=INBOX" record="=Sent" mbox_type=Maildir
 set from={chain.address(user)} realname="Über Mutt" use_from=yes hostname=client.example
 set header_cache="" tmpdir={folder} sleep_time=0 mail_check=1 timeout=1 beep=no confirmappend=no confirmcreate=no delete=yes
-set send_charset="us-ascii:utf-8" copy=yes wait_key=no quit=yes move=no pop_delete=no abort_unmodified=no help=no smtp_authenticators="plain"
+set send_charset="us-ascii:utf-8" copy=yes wait_key=no quit=yes move=no pop_delete=no abort_unmodified=no help=no
 """)
 
 

@@ -114,7 +114,8 @@ BodyPart BodyPart::attachment(std::string_view type, std::string_view octets, st
     part = message(octets);
   } else {
     part.field("Content-Type", type);
-    encode_body(octets, false, part.fields_, part.body_);
+    part.field("Content-Transfer-Encoding", name(TransferEncoding::base64));
+    part.body_ = encode_base64(octets);
   }
   const auto name = last_component(file_name);
   auto content_type = part.fields_.front().second;

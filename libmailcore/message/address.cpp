@@ -220,7 +220,9 @@ class AddressParser {
       address_.local_part += run;
       if (!run.empty()) continue;
       if (in_.peek() == ',' || in_.peek() == '<') break;  // the '>' is missing
-      if (in_.peek() == '(' || in_.peek() == ')') in_.skip(1), odd_ = true;
+      if (in_.at_end() || in_.peek() == '>' || in_.peek() == '@' || in_.peek() == '"') continue;
+      in_.skip(1);  // a parenthesis, a control character
+      odd_ = true;
     }
     if (in_.take('@')) take_domain(address_.domain);
     // A second '@', or anything else before '>', cannot be made sense of.

@@ -341,7 +341,9 @@ std::optional<Address> parse_mailbox(std::string_view text) {
     return std::nullopt;
   auto& address = found.front();
   if (address.local_part.empty() || address.domain.empty() || !address.route.empty()) return std::nullopt;
-  if (validate_addr_spec(addr_spec(address)) != AddressValidity::smtp) return std::nullopt;
+  const auto printed = addr_spec(address);  // leaves out of a domain what would break a path: then it is none
+  if (!printed.ends_with("@" + address.domain) || validate_addr_spec(printed) != AddressValidity::smtp)
+    return std::nullopt;
   return address;
 }
 

@@ -43,6 +43,24 @@ store::View::TextQuery query_of(const SearchKey& key) {
   return query;
 }
 
+std::optional<Columns::Text> column_of(store::View::TextQuery::Where where) {
+  using Where = store::View::TextQuery::Where;
+  switch (where) {
+    case Where::from:
+      return Columns::Text::search_from;
+    case Where::to:
+      return Columns::Text::search_to;
+    case Where::cc:
+      return Columns::Text::search_cc;
+    case Where::bcc:
+      return Columns::Text::search_bcc;
+    case Where::subject:
+      return Columns::Text::search_subject;
+    default:
+      return std::nullopt;
+  }
+}
+
 /// The day that stands in the Date field, time and zone disregarded (RFC 9051 section 6.4.4). The ENVELOPE begins with
 /// the field.
 std::int64_t sent_day(const store::Summary& summary) {
@@ -195,7 +213,12 @@ Result<UidSet> SearchEvaluator::by_date(const SearchKey& key, const UidSet& with
 
 Result<UidSet> SearchEvaluator::by_text(const SearchKey& key, const UidSet& within) {
   const auto query = query_of(key);
-  if (!view_.search_ready(query, within) && !view_.has_summaries(within)) MAIL_CHECK(view_.complete_summaries(within));
+  if (const auto column = column_of(query.where)) {
+    if (!view_.has_summaries(within)) MAIL_CHECK(view_.complete_summaries(within));
+    return session_.environment()
+        .columns->of(view_, within)
+        ->containing(*column, message::fold_case(query.needle), within);
+  }
   return view_.search_text(query, within);
 }
 

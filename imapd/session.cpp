@@ -8,6 +8,14 @@
 
 namespace mail::imapd {
 
+namespace {
+constexpr std::string_view kContinue = "+ Ready for literal data\r\n";
+/// Messages above this are written to a file while they come.
+constexpr std::uint64_t kStagedOctets = 128 * 1024;
+/// Each holds a descriptor.
+constexpr std::size_t kMostStaged = 50;
+}  // namespace
+
 Session::Session(const Environment& environment, std::string peer, directory::RunBlocking run_blocking,
                  std::function<void()> wake)
     : environment_(environment),
@@ -66,6 +74,11 @@ Session::Next Session::run(bool on_worker) {
   for (;;) {
     if (closing_) return Next::close;
     if (requested_) return *std::exchange(requested_, std::nullopt);
+    if (literal_to_stage_) {
+      stage_literal();
+      if (next_ != Next::input) return next_;
+    }
+    if (staging_ && !on_worker_) return Next::worker;
     if (resume_) {
       auto resume = std::exchange(resume_, nullptr);
       auto completion = resume();
@@ -111,6 +124,9 @@ void Session::act(const imap::CommandReader::Command& command) {
     settle(bad(state() == kNotAuthenticated            ? "Log in first"
                : command_->states == kNotAuthenticated ? "Already logged in"
                                                        : "Select a mailbox first"));
+  } else if (enabled_.uid_only && !uid_command_ && command_->name != "EXPUNGE" &&
+             find_command(concat({"UID ", command_->name})) != nullptr) {
+    settle(bad("[UIDREQUIRED] Message numbers are not used in this session"));  // RFC 9586 section 3.1
   } else {
     dispatch();
   }
@@ -172,6 +188,7 @@ void Session::respond(Completion completion) {
   out_ += "\r\n";
   command_ = nullptr;
   arguments_ = {};
+  staged_.clear();
   reader_.finish();
   if (completion.kind == Kind::bad) count_error();
 }
@@ -185,11 +202,40 @@ void Session::act(const imap::CommandReader::Literal& literal) {
     reader_.refuse_literal("Log in first", false);
     return;
   }
+  if (literal.octets > kStagedOctets && (literal.name == "APPEND" || literal.name.ends_with("REPLACE"))) {
+    if (staged_.size() == kMostStaged) return reader_.refuse_literal("Too many large messages in one command", true);
+    literal_to_stage_ = literal.synchronizing;
+    return stage_literal();
+  }
   reader_.accept_literal();
-  if (literal.synchronizing) out_ += "+ Ready for literal data\r\n";
+  if (literal.synchronizing) out_ += kContinue;
 }
 
-void Session::act(const imap::CommandReader::LiteralOctets&) {}
+/// A large message goes to a file as it comes: a thousand clients that append at once need no memory for it.
+void Session::stage_literal() {
+  if (!on_worker_) {
+    next_ = Next::worker;
+    return;
+  }
+  const bool synchronizing = *std::exchange(literal_to_stage_, std::nullopt);
+  // Where it will belong is not known before the command is; in the same account a file is moved without being copied.
+  staged_.push_back(account_->stage("INBOX"));
+  staging_ = true;
+  reader_.divert_literal();
+  if (synchronizing) out_ += kContinue;
+}
+
+void Session::act(const imap::CommandReader::LiteralOctets& octets) {
+  auto& staged = staged_.back();
+  if (staged)
+    if (auto written = (*staged)->write(octets.octets); !written) staged = tl::unexpected(written.error());
+  if (octets.last) staging_ = false;
+}
+
+Result<std::shared_ptr<store::StagedMessage>> Session::staged(std::size_t number) {
+  if (number >= staged_.size()) return fail(Error::Kind::syntax, "No such literal");
+  return staged_[number];
+}
 
 void Session::act(const imap::CommandReader::Line& line) {
   auto on_line = std::exchange(on_line_, nullptr);
@@ -202,6 +248,8 @@ void Session::act(const imap::CommandReader::Refused& refused) {
     stop_idle();
     command_ = nullptr;
   }
+  staged_.clear();
+  staging_ = false;
   out_ += refused.tag;
   out_ += refused.too_big ? " NO [TOOBIG] " : " BAD ";
   out_ += refused.text;

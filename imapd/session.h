@@ -15,6 +15,7 @@
 #include "directory/login.h"
 #include "imap/command_reader.h"
 #include "imap/number_set.h"
+#include "imapd/columns.h"
 #include "imapd/command.h"
 #include "store/account.h"
 #include "store/mailbox.h"
@@ -32,6 +33,7 @@ struct Environment {
   imap::ReaderLimits before_login, after_login;
   const Clock* clock = &Clock::system();
   bool tls_available = false;
+  std::shared_ptr<ColumnsCache> columns = std::make_shared<ColumnsCache>();
 };
 /// Sets limits and policy from env.settings.
 void prepare(Environment& environment);
@@ -117,6 +119,9 @@ class Session {
   std::chrono::milliseconds take_delay() { return std::exchange(delay_, {}); }
   void set_delay(std::chrono::milliseconds delay) { delay_ = delay; }
 
+  /// A message of APPEND that was written to a file while it came: what `{#n}` stands for.
+  Result<std::shared_ptr<store::StagedMessage>> staged(std::size_t number);
+
   /// Names of the mailbox's keywords, by bit.
   const std::vector<std::string>& keywords() const { return keywords_; }
   void refresh_keywords();
@@ -126,6 +131,7 @@ class Session {
   void send_changes(bool expunges);
   /// `* n FETCH (…)` with flags, UID and MODSEQ as the session's ENABLEs want them.
   void send_flags_of(store::Uid uid, bool with_flags, bool always_uid);
+  void send_flags_of(store::SequenceNumber number, const store::MessageRow& row, bool with_flags, bool always_uid);
   void append_mailbox(std::string_view name);
   /// A mailbox name of a command, as the store knows it: UTF-8, INBOX in upper case.
   Result<std::string> mailbox_argument(imap::Arguments& arguments);
@@ -145,6 +151,7 @@ class Session {
   void act(const imap::CommandReader::LiteralOctets& octets);
   void act(const imap::CommandReader::Line& line);
   void act(const imap::CommandReader::Refused& refused);
+  void stage_literal();
   void dispatch();
   /// True where the command is over.
   bool settle(Completion completion);
@@ -173,6 +180,9 @@ class Session {
   std::function<Completion(std::string_view)> on_line_;
   std::function<Completion()> resume_;
   std::optional<Completion> finished_;  // only the news are to be sent before it
+  std::vector<Result<std::shared_ptr<store::StagedMessage>>> staged_;
+  std::optional<bool> literal_to_stage_;  // whether it is synchronizing
+  bool staging_ = false;                  // octets of the last of staged_ are coming
   std::optional<Next> requested_;
   Next next_ = Next::input;
   std::chrono::milliseconds delay_{0};

@@ -71,9 +71,14 @@ void Session::send_flags(bool permanent) {
 void Session::send_flags_of(store::Uid uid, bool with_flags, bool always_uid) {
   const auto sequence = view_->sequence(uid);
   const auto row = view_->row(uid);
-  if (!sequence || !row) return;
+  if (sequence && row) send_flags_of(*sequence, *row, with_flags, always_uid);
+}
+
+void Session::send_flags_of(store::SequenceNumber number, const store::MessageRow& row, bool with_flags,
+                            bool always_uid) {
+  const auto uid = row.uid;
   out_ += "* ";
-  append_decimal(out_, enabled_.uid_only ? store::number(uid) : store::number(*sequence));
+  append_decimal(out_, enabled_.uid_only ? store::number(uid) : store::number(number));
   out_ += enabled_.uid_only ? " UIDFETCH (" : " FETCH (";
   bool first = true;
   const auto blank = [&] {
@@ -87,12 +92,12 @@ void Session::send_flags_of(store::Uid uid, bool with_flags, bool always_uid) {
   if (with_flags) {
     blank();
     out_ += "FLAGS ";
-    append_flags(out_, *row, keywords_);
+    append_flags(out_, row, keywords_);
   }
   if (enabled_.condstore) {
     blank();
     out_ += "MODSEQ (";
-    append_decimal(out_, store::number(row->modseq));
+    append_decimal(out_, store::number(row.modseq));
     out_ += ')';
   }
   out_ += ")\r\n";

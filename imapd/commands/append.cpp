@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kMostMessages = 1000;
 
 /// One `[(flags)] ["date"] literal`.
-Result<store::NewMessage> take_message(imap::Arguments& arguments) {
+Result<store::NewMessage> take_message(Session& session, imap::Arguments& arguments) {
   store::NewMessage message;
   if (arguments.peek() == '(') {
     MAIL_TRY(names, arguments.flag_list());
@@ -34,6 +34,13 @@ Result<store::NewMessage> take_message(imap::Arguments& arguments) {
     message.octets = octets;
     return message;
   }
+  if (arguments.cursor().take("{#")) {  // CommandReader::divert_literal()
+    const auto number = arguments.cursor().take_decimal<std::size_t>();
+    if (!number || !arguments.cursor().take("}\r\n")) return fail(Error::Kind::syntax, "Malformed literal");
+    MAIL_TRY(staged, session.staged(*number));
+    message.staged = std::move(staged);
+    return message;
+  }
   MAIL_TRY(octets, arguments.literal());
   message.octets = octets;
   return message;
@@ -49,8 +56,12 @@ Completion append(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   std::vector<store::NewMessage> messages;
   while (arguments.take(' ')) {
-    IMAPD_TRY(message, take_message(arguments));
-    if (message.octets.empty()) return no("[CANNOT] A message cannot be empty");
+    auto message_result = take_message(session, arguments);
+    if (!message_result)
+      return message_result.error().kind == Error::Kind::syntax ? bad(message_result.error().text)
+                                                                : refused(message_result.error());
+    auto& message = *message_result;
+    if (message.octets.empty() && !message.staged) return no("[CANNOT] A message cannot be empty");
     if (messages.size() == kMostMessages) return no("[LIMIT] Too many messages in one APPEND");
     messages.push_back(std::move(message));
   }
@@ -69,13 +80,17 @@ Completion replace(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.space());
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.space());
-  IMAPD_TRY(message, take_message(arguments));
+  auto message_result = take_message(session, arguments);
+  if (!message_result)
+    return message_result.error().kind == Error::Kind::syntax ? bad(message_result.error().text)
+                                                              : refused(message_result.error());
+  auto& message = *message_result;
   IMAPD_CHECK(arguments.end());
   IMAPD_TRY(old, session.messages_of(set, session.uid_command()));
   if (old.count() > 1) return bad("REPLACE takes one message");
   if (old.empty()) return no("[NONEXISTENT] No such message");
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
-  if (message.octets.empty()) return no("[CANNOT] A message cannot be empty");
+  if (message.octets.empty() && !message.staged) return no("[CANNOT] A message cannot be empty");
   const auto outcome = session.account().append(name, {&message, 1});
   if (!outcome) return refused(outcome.error());
   session.untagged(concat({"OK [APPENDUID ", decimal(store::number(outcome->uid_validity)), " ",

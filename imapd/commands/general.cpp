@@ -71,6 +71,7 @@ constexpr std::array kEnable{
                 s.use_condstore();
                 s.enabled().qresync = true;
               }},
+    EnableRow{"UIDONLY", [](Session& s) { s.enabled().uid_only = true; }},
     EnableRow{"UTF8=ACCEPT", [](Session& s) { s.enabled().utf8 = true; }},
 };
 

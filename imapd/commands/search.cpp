@@ -1,5 +1,6 @@
 // SEARCH and UID SEARCH (RFC 9051 section 6.4.4), ESEARCH (4731), SEARCHRES (5182), PARTIAL (9394), CONDSTORE's MODSEQ
 // (7162).
+#include <algorithm>
 #include <array>
 
 #include "base/strings.h"
@@ -38,6 +39,10 @@ store::UidSet to_save(const imap::ReturnOptions& options, const store::UidSet& f
   return saved;
 }
 
+bool asks_for_fuzziness(const imap::SearchKey& key) {
+  return key.fuzzy || std::ranges::any_of(key.children, asks_for_fuzziness);
+}
+
 void send_search(Session& session, const store::UidSet& found, std::uint64_t modseq) {
   auto& out = session.out();
   out += "* SEARCH";
@@ -52,7 +57,8 @@ void send_search(Session& session, const store::UidSet& found, std::uint64_t mod
 Completion search(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(search, imap::take_search_arguments(arguments));
   if (auto refused = decode_charset(search.key, search.charset)) return *refused;
-  if (search.options.update || search.options.context || search.options.relevancy) return bad("Unknown RETURN option");
+  if (search.options.update || search.options.context) return bad("Unknown RETURN option");
+  if (search.options.relevancy && !asks_for_fuzziness(search.key)) return bad("RELEVANCY needs FUZZY");
   const bool modseq = asks_for_modseq(search.key);
   if (modseq) session.use_condstore();
 
@@ -135,6 +141,13 @@ void send_esearch(Session& session, const Esearch& answer) {
     out += ')';
   }
   if (answer.modseq != 0 && !empty) number("MODSEQ", answer.modseq);
+  if (options.relevancy) {
+    // Every match here is an exact one (RFC 6203 section 4: 1 to 100).
+    out += " RELEVANCY (";
+    const auto count = answer.order != nullptr ? answer.order->size() : answer.numbers.count();
+    for (std::uint64_t i = 0; i < count; ++i) out += i == 0 ? "100" : " 100";
+    out += ')';
+  }
   out += "\r\n";
 }
 

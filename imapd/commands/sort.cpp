@@ -1,20 +1,18 @@
 // SORT and THREAD with their UID forms (RFC 5256), SORT=DISPLAY (5957), ESORT (5267).
 #include <algorithm>
 #include <array>
-#include <numeric>
 
 #include "base/strings.h"
 #include "imapd/commands/esearch.h"
 #include "imapd/commands/families.h"
 #include "imapd/search_evaluator.h"
 #include "imapd/session.h"
-#include "message/header.h"
-#include "message/thread.h"
 
 namespace mail::imapd {
 namespace {
 
-constexpr std::uint64_t kMostInline = 5'000;
+/// Sorting and threading more than this for the first time is not for an event loop.
+constexpr std::uint64_t kMostInline = 20'000;
 
 /// What is common to SORT and THREAD: charset, program, and the messages found.
 struct Found {
@@ -50,92 +48,6 @@ Found find(Session& session, imap::Arguments& arguments) {
   return {std::move(*found), std::nullopt};
 }
 
-/// The values that messages are sorted by, column by column: texts lie in one string, so that 100,000 messages cost no
-/// allocations.
-class SortTable {
- public:
-  SortTable(const std::vector<imap::SortKey>& keys, bool uids) : keys_(keys), uids_(uids) {}
-
-  void add(store::SequenceNumber number, const store::MessageRow& row, const store::Summary& summary) {
-    numbers_.push_back(uids_ ? store::number(row.uid) : store::number(number));
-    for (const auto& key : keys_) values_.push_back(value(key.by, row, summary));
-  }
-
-  std::vector<std::uint32_t> sorted() const {
-    std::vector<std::uint32_t> order(numbers_.size());
-    std::iota(order.begin(), order.end(), 0U);
-    // Stable: ties stand in the order of the mailbox (RFC 5256 section 3).
-    std::ranges::stable_sort(order, [this](std::uint32_t a, std::uint32_t b) { return before(a, b); });
-    for (auto& index : order) index = numbers_[index];
-    return order;
-  }
-
- private:
-  struct Value {
-    std::int64_t number = 0;  ///< Or where the text begins.
-    std::uint32_t octets = 0;
-  };
-  static bool is_text(imap::SortKey::By by) {
-    using By = imap::SortKey::By;
-    return by == By::cc || by == By::from || by == By::subject || by == By::to || by == By::display_from ||
-           by == By::display_to;
-  }
-
-  Value text(std::string_view text) {
-    texts_ += text;
-    return {static_cast<std::int64_t>(texts_.size() - text.size()), static_cast<std::uint32_t>(text.size())};
-  }
-  Value value(imap::SortKey::By by, const store::MessageRow& row, const store::Summary& summary) {
-    using By = imap::SortKey::By;
-    switch (by) {
-      case By::arrival:
-        return {row.internal_date, 0};
-      case By::date:
-        return {summary.sent_date, 0};
-      case By::size:
-        return {static_cast<std::int64_t>(row.octets), 0};
-      case By::cc:
-        return text(summary.sort_cc);
-      case By::from:
-        return text(summary.sort_from);
-      case By::to:
-        return text(summary.sort_to);
-      case By::subject:
-        return text(summary.base_subject);
-      case By::display_from:
-        return text(summary.display_from);
-      case By::display_to:
-        return text(summary.display_to);
-      case By::relevancy:
-        break;
-    }
-    return {};
-  }
-
-  bool before(std::uint32_t a, std::uint32_t b) const {
-    const auto* left = &values_[a * keys_.size()];
-    const auto* right = &values_[b * keys_.size()];
-    for (std::size_t i = 0; i < keys_.size(); ++i, ++left, ++right) {
-      int order = 0;
-      if (is_text(keys_[i].by)) {
-        const std::string_view all(texts_);
-        order = all.substr(static_cast<std::size_t>(left->number), left->octets)
-                    .compare(all.substr(static_cast<std::size_t>(right->number), right->octets));
-      } else {
-        order = left->number < right->number ? -1 : left->number > right->number ? 1 : 0;
-      }
-      if (order != 0) return keys_[i].reverse ? order > 0 : order < 0;
-    }
-    return false;
-  }
-
-  const std::vector<imap::SortKey>& keys_;
-  bool uids_;
-  std::vector<std::uint32_t> numbers_;
-  std::vector<Value> values_;
-  std::string texts_;
-};
-
 std::vector<std::uint32_t> partial_order(const std::vector<std::uint32_t>& order,
                                          std::pair<std::int64_t, std::int64_t> positions) {
   const auto count = static_cast<std::int64_t>(order.size());
@@ -154,19 +66,15 @@ Completion sort(Session& session, imap::Arguments& arguments) {
     IMAPD_TRY(given, imap::take_return_options(arguments));
     options = given;
     IMAPD_CHECK(arguments.space());
-    if (options.update || options.context || options.relevancy) return bad("Unknown RETURN option");
+    if (options.update || options.context) return bad("Unknown RETURN option");
   }
   IMAPD_TRY(keys, imap::take_sort_keys(arguments));
   IMAPD_CHECK(arguments.space());
   const auto found = find(session, arguments);
   if (found.instead) return *found.instead;
-  SortTable table(keys, session.uid_command());
-  session.view().summaries(
-      found.uids, [&](store::SequenceNumber number, const store::MessageRow& row, const store::Summary& summary) {
-        table.add(number, row, summary);
-        return true;
-      });
-  const auto order = table.sorted();
+  const auto order = session.environment()
+                         .columns->of(session.view(), found.uids)
+                         ->sorted(keys, session.view(), found.uids, session.uid_command());
   if (options.save) session.saved_result() = found.uids;
   if (options.given) {
     Esearch answer{.options = options, .numbers = {}, .order = &order};
@@ -185,12 +93,6 @@ Completion sort(Session& session, imap::Arguments& arguments) {
   return ok("SORT completed");
 }
 
-/// True for "Re: …" and "Fwd: …": the index keeps the base subject, the header says what was taken off it.
-bool is_reply_or_forward(const store::Summary& summary) {
-  const auto subject = message::HeaderFields(summary.header_fields).find("Subject");
-  return subject && message::base_subject(*subject).is_reply_or_forward;
-}
-
 Completion thread(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(algorithm, arguments.atom());
   const std::string name = to_upper(algorithm);
@@ -198,33 +100,13 @@ Completion thread(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.space());
   const auto found = find(session, arguments);
   if (found.instead) return *found.instead;
-  std::vector<message::ThreadInput> inputs;
-  inputs.reserve(found.uids.count());
-  const bool uids = session.uid_command();
-  session.view().summaries(
-      found.uids, [&](store::SequenceNumber number, const store::MessageRow& row, const store::Summary& summary) {
-        message::ThreadInput input;
-        input.key = uids ? store::number(row.uid) : store::number(number);
-        input.sent = std::chrono::sys_seconds(std::chrono::seconds(summary.sent_date));
-        if (name != "ORDEREDSUBJECT") {
-          input.message_id = summary.message_id;
-          const auto references = summary.references.empty() ? summary.in_reply_to : summary.references;
-          for (const auto id : split_words(references)) input.references.emplace_back(id);
-        }
-        if (name != "REFS") {
-          input.subject.text = summary.base_subject;
-          if (name == "REFERENCES") input.subject.is_reply_or_forward = is_reply_or_forward(summary);
-        }
-        inputs.push_back(std::move(input));
-        return true;
-      });
-  const auto threads = name == "ORDEREDSUBJECT"
-                           ? message::thread_by_subject(std::move(inputs))
-                           : message::thread_by_references(std::move(inputs), name == "REFERENCES");
+  const auto threads = session.environment()
+                           .columns->of(session.view(), found.uids)
+                           ->threads(name, session.view(), found.uids, session.uid_command());
   auto& out = session.out();
   out += "* THREAD";
   if (!threads.empty()) out += ' ';
-  out += message::to_imap(threads);
+  out += threads;
   out += "\r\n";
   return ok("THREAD completed");
 }

@@ -5,6 +5,7 @@
 #include "imapd/commands/families.h"
 #include "imapd/flags.h"
 #include "imapd/session.h"
+#include "imapd/uid_sets.h"
 
 namespace mail::imapd {
 namespace {
@@ -50,6 +51,31 @@ std::string modified(Session& session, const store::UidSet& uids) {
   return numbers.text();
 }
 
+/// The FETCH responses of STORE, in pieces.
+class Report : public Work {
+ public:
+  Report(store::UidSet uids, bool with_flags, Completion completion)
+      : rest_(std::move(uids)), with_flags_(with_flags), completion_(std::move(completion)) {}
+
+  Completion step(Session& session) override {
+    store::Uid last{};
+    bool all = true;
+    session.view().rows(rest_, [&](store::SequenceNumber number, const store::MessageRow& row) {
+      session.send_flags_of(number, row, with_flags_, session.uid_command());
+      last = row.uid;
+      return all = session.out().size() < Session::kPiece;
+    });
+    if (all) return completion_;
+    rest_ = above(rest_, last);
+    return more();
+  }
+
+ private:
+  store::UidSet rest_;
+  bool with_flags_;
+  Completion completion_;
+};
+
 Completion store_flags(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(what, take_store_arguments(session, arguments));
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
@@ -59,18 +85,17 @@ Completion store_flags(Session& session, imap::Arguments& arguments) {
   if (!outcome) return failed(outcome.error(), "Flags not stored");
   // A keyword that is new to the mailbox is told of before it is used (RFC 9051 section 7.3.5).
   if (!what.change.keywords.empty()) session.send_changes(false);
-  if (!what.silent) {
-    // Also for what was as asked for before (RFC 3501 section 6.4.6: the new value is returned); what failed
-    // UNCHANGEDSINCE keeps its flags.
-    what.change.uids.for_each([&](store::Uid uid) {
-      if (!outcome->modified.contains(uid)) session.send_flags_of(uid, true, session.uid_command());
-    });
-  } else if (session.enabled().condstore) {
-    for (const auto uid : outcome->changed) session.send_flags_of(uid, false, session.uid_command());
-  }
+  Completion completion = ok("STORE completed");
   if (!outcome->modified.empty())
-    return ok("[MODIFIED " + modified(session, outcome->modified) + "] Conditional STORE failed for some");
-  return ok("STORE completed");
+    completion = ok("[MODIFIED " + modified(session, outcome->modified) + "] Conditional STORE failed for some");
+  // Told also of what was as asked for before (RFC 3501 section 6.4.6); what failed UNCHANGEDSINCE keeps its flags.
+  if (!what.silent)
+    return session.start(
+        std::make_unique<Report>(difference(what.change.uids, outcome->modified), true, std::move(completion)));
+  if (!session.enabled().condstore) return completion;
+  store::UidSet changed;
+  for (const auto uid : outcome->changed) changed.add(uid);
+  return session.start(std::make_unique<Report>(std::move(changed), false, std::move(completion)));
 }
 
 constexpr std::array kStoreCommands{

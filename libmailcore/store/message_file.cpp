@@ -4,6 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 
@@ -16,18 +20,70 @@ namespace {
 /// Below this a read is cheaper than a mapping (page tables, faults).
 constexpr std::size_t kReadOctets = 256 * 1024;
 
+#ifdef __SSE2__
+constexpr std::size_t kBlock = sizeof(__m128i);
+/// Bit i: octet i of the block is LF.
+unsigned lfs_of(const char* at) {
+  const auto block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('\n'))));
+}
+unsigned crs_of(const char* at) {
+  const auto block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('\r'))));
+}
+#endif
+
 /// LFs in `text` that have no CR before them.
 std::uint64_t bare_lfs(std::string_view text, char last) {
   std::uint64_t count = 0;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at < end) {
-    const auto* lf = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
-    if (lf == nullptr) break;
-    if ((lf == text.data() ? last : lf[-1]) != '\r') ++count;
-    at = lf + 1;
+  std::size_t i = 0;
+#ifdef __SSE2__
+  unsigned carry = last == '\r' ? 1 : 0;
+  for (; i + kBlock <= text.size(); i += kBlock) {
+    const unsigned crs = crs_of(text.data() + i);
+    count += static_cast<unsigned>(__builtin_popcount(lfs_of(text.data() + i) & ~((crs << 1) | carry)));
+    carry = crs >> (kBlock - 1);
   }
+  if (i > 0) last = text[i - 1];
+#endif
+  for (; i < text.size(); last = text[i++]) count += text[i] == '\n' && last != '\r' ? 1 : 0;
   return count;
+}
+
+/// Appends all of `text` with CRLF line ends; `bare` is bare_lfs(text). One pass, one growth: lines of mail are short,
+/// and a call for each would cost more than the octets do.
+void append_expanded(std::string& to, std::string_view text, char last, std::uint64_t bare) {
+  const auto before = to.size();
+  if (bare == 0) {
+    to += text;
+    return;
+  }
+  // Room for a block more than is needed: blocks are stored whole and then partly written over.
+  to.resize(before + text.size() + static_cast<std::size_t>(bare) + 16);
+  char* out = to.data() + before;
+  std::size_t i = 0;
+#ifdef __SSE2__
+  while (i + kBlock <= text.size()) {
+    const auto block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), block);
+    const unsigned lfs = lfs_of(text.data() + i);
+    if (lfs == 0) {
+      i += kBlock, out += kBlock;
+      continue;
+    }
+    const auto plain = static_cast<std::size_t>(__builtin_ctz(lfs));
+    i += plain, out += plain;
+    const char previous = i == 0 ? last : text[i - 1];
+    if (previous != '\r') *out++ = '\r';
+    *out++ = '\n';
+    ++i;
+  }
+#endif
+  for (; i < text.size(); ++i) {
+    if (text[i] == '\n' && (i == 0 ? last : text[i - 1]) != '\r') *out++ = '\r';
+    *out++ = text[i];
+  }
+  to.resize(static_cast<std::size_t>(out - to.data()));
 }
 
 }  // namespace
@@ -79,6 +135,7 @@ std::string MessageFile::wire() const {
 }
 
 void MessageFile::append_wire(std::string& to, std::uint64_t offset, std::uint64_t octets) const {
+  if (offset == 0 && octets >= wire_octets()) return append_expanded(to, raw_, 0, wire_octets() - raw_.size());
   if (offset < wire_at_) wire_at_ = 0, raw_at_ = 0;
   // Skips to `offset`: half a CRLF may be skipped, so the walk is by octets of the CRLF form.
   const auto walk = [&](std::uint64_t wanted, std::string* out) {
@@ -108,17 +165,7 @@ void MessageFile::append_wire(std::string& to, std::uint64_t offset, std::uint64
 }
 
 void append_crlf(std::string& to, std::string_view text, char last) {
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at < end) {
-    const auto* lf = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
-    if (lf == nullptr) break;
-    to.append(at, static_cast<std::size_t>(lf - at));
-    if ((lf == text.data() ? last : lf[-1]) != '\r') to += '\r';
-    to += '\n';
-    at = lf + 1;
-  }
-  to.append(at, static_cast<std::size_t>(end - at));
+  append_expanded(to, text, last, bare_lfs(text, last));
 }
 
 void append_lf(std::string& to, std::string_view text, bool& pending_cr) {

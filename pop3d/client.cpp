@@ -46,12 +46,14 @@ Result<std::pair<std::shared_ptr<store::Account>, std::shared_ptr<store::View>>>
 Client::Client(Pop3Server& server, std::unique_ptr<net::Connection> connection)
     : net::Session(std::move(connection)), server_(server) {}
 
-/// Without binding data, so that no -PLUS mechanism is offered: mutt 2.2 (GSASL) takes SCRAM-SHA-256-PLUS before all
-/// others, has no tls-exporter to give, and is then out of step with the replies for good. Password log-ins are under
-/// TLS anyway.
 sasl::Channel Client::channel() {
   sasl::Channel channel;
-  channel.encrypted = connection().is_tls() || connection().peer().is_unix();
+  net::Connection& c = connection();
+  channel.encrypted = c.is_tls() || c.peer().is_unix();
+  if (c.is_tls()) {
+    channel.tls_exporter = c.tls_exporter();
+    channel.tls_server_end_point = c.tls_server_end_point();
+  }
   return channel;
 }
 

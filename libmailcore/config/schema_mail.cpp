@@ -35,6 +35,9 @@ Rows mail_rows() {
       row<&Settings::auth, &Auth::mechanisms>("auth.mechanisms", "SASL mechanisms offered, best first."),
       row<&Settings::auth, &Auth::allow_plaintext>("auth.allow_plaintext",
                                                    "Whether passwords may come in clear text without TLS."),
+      row<&Settings::auth, &Auth::channel_binding>(
+          "auth.channel_binding",
+          "Whether SCRAM is offered with channel binding (-PLUS); mutt 2.2 cannot log in then."),
       row<&Settings::auth, &Auth::failure_delay>("auth.failure_delay", "Wait before a failed log-in is answered."),
       row<&Settings::auth, &Auth::lockout_failures>(
           "auth.lockout_failures", "Failures of an address or account until it is locked out; 0: never."),

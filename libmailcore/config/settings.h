@@ -84,6 +84,7 @@ struct Users {
 struct Auth {
   Strings mechanisms{"PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1"};
   bool allow_plaintext = false;  ///< PLAIN, LOGIN, USER/PASS without TLS.
+  bool channel_binding = false;  ///< SCRAM-...-PLUS: mutt 2.2 takes it before all others and cannot do it.
   milliseconds failure_delay{2000};
   unsigned lockout_failures = 10;  ///< Failed log-ins of one address or account ...
   seconds lockout_window{600};     ///< ... within this time ...

@@ -37,6 +37,7 @@ sasl::ServerPolicy policy_from(const config::Settings& settings, bool plain_secr
   policy.mechanisms.clear();
   for (const std::string& name : settings.auth.mechanisms) policy.mechanisms.push_back(to_upper(name));
   policy.allow_plaintext = settings.auth.allow_plaintext;
+  policy.channel_binding = settings.auth.channel_binding;
   policy.host_name = config::host_name(settings);
   policy.keep_plain_secrets = plain_secrets;
   return policy;

@@ -220,7 +220,9 @@ class AddressParser {
       address_.local_part += run;
       if (!run.empty()) continue;
       if (in_.peek() == ',' || in_.peek() == '<') break;  // the '>' is missing
-      if (in_.peek() == '(' || in_.peek() == ')') in_.skip(1), odd_ = true;
+      if (in_.at_end() || in_.peek() == '>' || in_.peek() == '@' || in_.peek() == '"') continue;
+      in_.skip(1);  // a parenthesis, a control character
+      odd_ = true;
     }
     if (in_.take('@')) take_domain(address_.domain);
     // A second '@', or anything else before '>', cannot be made sense of.
@@ -339,7 +341,9 @@ std::optional<Address> parse_mailbox(std::string_view text) {
     return std::nullopt;
   auto& address = found.front();
   if (address.local_part.empty() || address.domain.empty() || !address.route.empty()) return std::nullopt;
-  if (validate_addr_spec(addr_spec(address)) != AddressValidity::smtp) return std::nullopt;
+  const auto printed = addr_spec(address);  // leaves out of a domain what would break a path: then it is none
+  if (!printed.ends_with("@" + address.domain) || validate_addr_spec(printed) != AddressValidity::smtp)
+    return std::nullopt;
   return address;
 }
 

@@ -1,5 +1,7 @@
 #include "net/service.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,8 +11,22 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/unique_fd.h"
 
 namespace mail::net {
+namespace {
+
+/// inetd gives the client's connection as descriptor 2 as well: no word of ours, or of any library, may get there.
+void silence_standard_error() {
+  struct stat in {};
+  struct stat err {};
+  if (fstat(0, &in) != 0 || fstat(2, &err) != 0 || !S_ISSOCK(err.st_mode)) return;
+  if (in.st_dev != err.st_dev || in.st_ino != err.st_ino) return;
+  const UniqueFd none(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (none) dup2(none.get(), 2);
+}
+
+}  // namespace
 
 struct Service::Impl {
   ServiceOptions options;
@@ -65,6 +81,7 @@ struct Service::Impl {
     const auto& settings = options.settings;
     inetd = options.inetd || (!options.no_listeners && !options.listeners.empty() && Server::started_by_inetd());
     prepare_process();
+    if (inetd) silence_standard_error();
     MAIL_CHECK(open_log(options.program, settings.log, inetd));
     const auto descriptors =
         settings.limits.descriptors != 0 ? settings.limits.descriptors : settings.limits.connections * 2 + 256;

@@ -110,7 +110,8 @@ class ExternalServer final : public ServerExchange {
 constexpr std::array<std::string_view, 6> kNames{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN",
                                                  "LOGIN",         "CRAM-MD5",    "EXTERNAL"};
 
-bool has_binding(const Channel& channel) {
+bool has_binding(const ServerPolicy& policy, const Channel& channel) {
+  if (!policy.channel_binding) return false;
   return !channel.tls_exporter.empty() || !channel.tls_server_end_point.empty();
 }
 bool sends_password(std::string_view name) { return iequals(name, "PLAIN") || iequals(name, "LOGIN"); }
@@ -140,7 +141,7 @@ std::vector<std::string> announced_mechanisms(const ServerPolicy& policy, const 
   for (const auto& name : policy.mechanisms) {
     if (!usable(name, policy, channel)) continue;
     if (sends_password(name) && !channel.encrypted && !policy.allow_plaintext) continue;
-    if (scram_name(name) && has_binding(channel)) names.push_back(to_upper(name) + "-PLUS");
+    if (scram_name(name) && has_binding(policy, channel)) names.push_back(to_upper(name) + "-PLUS");
     names.push_back(to_upper(name));
   }
   return names;
@@ -154,8 +155,8 @@ Result<std::unique_ptr<ServerExchange>> begin_server(std::string_view mechanism,
   };
   if (const auto scram = scram_name(mechanism)) {
     const auto base = scram->plus ? mechanism.substr(0, mechanism.size() - 5) : mechanism;
-    if (!enabled(base, policy) || (scram->plus && !has_binding(channel))) return unknown();
-    return begin_scram_server(*scram, channel, has_binding(channel), random_token(24));
+    if (!enabled(base, policy) || (scram->plus && !has_binding(policy, channel))) return unknown();
+    return begin_scram_server(*scram, channel, has_binding(policy, channel), random_token(24));
   }
   if (!enabled(mechanism, policy) || !usable(mechanism, policy, channel)) return unknown();
   if (sends_password(mechanism) && !channel.encrypted && !policy.allow_plaintext)

@@ -67,6 +67,7 @@ struct ServerPolicy {
   std::vector<std::string> mechanisms{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"};
   bool allow_plaintext = false;     ///< PLAIN and LOGIN also without encryption.
   std::string host_name;            ///< For CRAM-MD5's challenge.
+  bool channel_binding = true;      ///< SCRAM-…-PLUS where the channel has binding data.
   bool keep_plain_secrets = false;  ///< The users' passwords are known in clear: CRAM-MD5 may be announced.
 };
 /// What to announce on this channel (AUTH=, SASL): EXTERNAL only where the channel has an identity, SCRAM-…-PLUS only

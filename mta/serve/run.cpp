@@ -1,6 +1,7 @@
 #include "mta/serve/run.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "base/log.h"
 #include "mta/serve/server.h"
@@ -26,6 +27,7 @@ int serve(config::Settings settings, const ServeOptions& options) {
   auto server = SmtpServer::open(**service, inetd);
   if (!server) {
     log_event(LogLevel::error, "start-failed", {{"text", server.error().text}});
+    if ((*service)->settings().log.target != "stderr") std::fprintf(stderr, "mta: %s\n", server.error().text.c_str());
     return net::exit_code(server.error());
   }
   (*service)->on_reload([&] { (*server)->reload(); });

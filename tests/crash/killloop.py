@@ -194,8 +194,11 @@ def main():
             for kind, token in pump.acknowledged:
                 places = {"user1": [one], "both": [one, two], "append": [two], "remote": [remote]}[kind]
                 lost += [token for place in places if place[token] == 0]
-            counts = one + two + remote
-            return lost, sum(n - (2 if t.startswith("both") else 1) for t, n in counts.items() if n > (2 if t.startswith("both") else 1))
+            twice = collections.Counter()
+            for place in (one, two, remote):
+                for token, n in place.items():
+                    twice[token.split("-")[0]] += n - 1
+            return lost, +twice
 
         try:
             wait_until(lambda: not missing()[0], "every acknowledged message", 60)
@@ -206,7 +209,7 @@ def main():
         kinds = collections.Counter(kind for kind, _ in pump.acknowledged)
         print(f"killloop: seed {chosen.seed}: {sum(p.kills for p in programs)} kills, {len(pump.acknowledged)} acknowledged "
               f"({', '.join(f'{n} {k}' for k, n in sorted(kinds.items()))}), {pump.refused} sessions broken, "
-              f"{len(lost)} lost, {len(cut)} cut short, {duplicates} duplicates")
+              f"{len(lost)} lost, {len(cut)} cut short, {sum(duplicates.values())} duplicates {dict(duplicates) or ''}")
         for program in programs:
             print(f"  {program.name}: killed {program.kills} times, ended by itself {program.early} times")
         if lost or cut or not pump.acknowledged:

@@ -246,8 +246,8 @@ class Chain:
                 try:
                     with open(os.path.join(directory, name), "rb") as f:
                         found.append(email.message_from_binary_file(f, policy=email.policy.default))
-                except FileNotFoundError:
-                    pass  # renamed meanwhile
+                except (FileNotFoundError, RecursionError):
+                    pass  # renamed meanwhile, or nested deeper than Python's parser goes
         return found
 
     def find(self, subject, user=1, folder=""):

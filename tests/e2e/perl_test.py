@@ -20,7 +20,7 @@ ok(status => $c->status('Perl', 'MESSAGES', 'UNSEEN')); if ($c->has_capability('
 if ($c->has_capability('SORT')) { my @s = $c->sort('(REVERSE DATE)', 'UTF-8', 'ALL'); }
 if ($c->has_capability('THREAD=REFERENCES')) { $c->thread('REFERENCES', 'UTF-8', 'ALL') }
 my $tag = ok(idle => $c->idle); my $changes = $c->idle_data(1); ok(done => $c->done($tag));
-ok(select => $c->select('Perl')); scalar($c->messages) == 3 or die 'messages: ' . scalar($c->messages); ok(close => $c->close);
+ok(select => $c->select('Perl')); my @m = $c->messages; @m == 3 or die "messages: @m"; ok(close => $c->close);
 ok(rename => $c->rename('Perl', 'Perl 2')); ok(unsubscribe => $c->unsubscribe('Perl')); ok(delete => $c->delete('Perl 2')); ok(logout => $c->logout);
 print "imap done\n";
 '''
@@ -29,8 +29,8 @@ use strict; use warnings; use Net::POP3; my ($host, $port, $user, $pass, $ca) = 
 my $p = Net::POP3->new($host, Port => $port, Timeout => 20) or die "connect: $@";
 $p->starttls(SSL_ca_file => $ca, SSL_verifycn_name => $host) or die 'stls: ' . $p->message;
 my $n = $p->login($user, $pass); defined $n or die 'login: ' . $p->message; $n > 0 or die 'empty';
-my $list = $p->list; my $ids = $p->uidl; keys %$list == keys %$ids or die; my $text = join '', @{ $p->get($n) }; $text =~ /\n\.\.dots\n/ or die $text;
-$p->top($n, 1) or die; $p->delete($n) or die; $p->reset or die; $p->quit or die; print "pop done\n";
+my $list = $p->list; my $ids = $p->uidl; keys %$list == keys %$ids or die; my $text = join '', @{ $p->get($n) }; $text =~ /\n\.\.dots\r?\n/ or die $text;
+$p->top($n, 1) or die; $p->delete($n) or die; $p->reset; $p->quit; print "pop done\n";
 '''
 SMTP = r'''
 use strict; use warnings; use Net::SMTP; my ($host, $port, $user, $pass, $ca, $from, $to) = @ARGV;

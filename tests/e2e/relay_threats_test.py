@@ -6,7 +6,6 @@ from chain import equal, has, run, wait_until
 from sink import Sink
 
 SINKS = {}
-STATE = {"calls": 0}
 
 
 def once(reply_for):
@@ -20,10 +19,22 @@ def once(reply_for):
     return script
 
 
+def first_dot():
+    """The first message is refused after its dot; the relay may keep the connection and send again over it."""
+    state = {"n": 0}
+
+    def script(verb, line):
+        if verb != "DOT":
+            return None
+        state["n"] += 1
+        return b"451 4.3.0 later\r\n" if state["n"] == 1 else None
+    return script
+
+
 def setup():
     SINKS["endless"] = Sink(script=once(lambda verb, line: b"220-" + b"x" * 100000 + b"\r\n" * 1 + b"220 y\r\n" if verb == "CONNECT" else None))
     SINKS["early"] = Sink(script=once(lambda verb, line: b"250 ok\r\n250 2.0.0 already taken\r\n354 go\r\n" if verb == "RCPT" else None))
-    SINKS["refused-dot"] = Sink(script=once(lambda verb, line: b"451 4.3.0 later\r\n" if verb == "DOT" else None))
+    SINKS["refused-dot"] = Sink(script=first_dot())
     SINKS["garbage"] = Sink(script=once(lambda verb, line: b"\xff\xfe garbage \0\r\n" if verb == "EHLO" else None))
     SINKS["not-ready"] = Sink(script=once(lambda verb, line: b"421 4.3.2 busy\r\n" if verb == "CONNECT" else None))
     SINKS["never"] = Sink(script=lambda verb, line: b"550 5.1.1 no such user; echo ; rm -rf /\r\n" if verb == "RCPT" else None)

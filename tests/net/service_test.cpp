@@ -134,6 +134,19 @@ TEST_CASE("inetd: one connection on descriptor 0, nothing else on it, then the e
   CHECK(program.exit_status() == 0);
 }
 
+TEST_CASE("inetd: what cannot start says nothing to the client") {
+  Program program("[smtp]\nsubmissions = [\"127.0.0.1:0\"]\n");  // and no certificate
+  const auto listener = listening();
+  auto client = *BlockingTransport::connect("127.0.0.1", local_address(listener.get()).port, 5s);
+  UniqueFd accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  program.start([&] {
+    for (int fd = 0; fd < 3; ++fd) dup2(accepted.get(), fd);
+  });
+  accepted.reset();
+  CHECK(line(client) == "<end>");
+  CHECK(program.exit_status() == kExitConfig);
+}
+
 TEST_CASE("inetd: pipes and files in place of a socket") {
   Program program(kPlain);
   int out[2];

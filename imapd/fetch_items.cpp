@@ -36,7 +36,7 @@ void envelope(const FetchInput& input, const imap::FetchAttribute&, std::string&
 }
 void flags(const FetchInput& input, const imap::FetchAttribute&, std::string& out) {
   out += "FLAGS ";
-  append_flags(out, input.row, input.session.keywords());
+  append_flags(out, input.row, input.session.keywords(), input.session.tells_recent());
 }
 void internal_date(const FetchInput& input, const imap::FetchAttribute&, std::string& out) {
   out += "INTERNALDATE ";

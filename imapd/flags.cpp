@@ -35,7 +35,8 @@ const std::array<std::string, 64>& texts() {
 
 }  // namespace
 
-void append_flags(std::string& out, const store::MessageRow& row, const std::vector<std::string>& keywords) {
+void append_flags(std::string& out, const store::MessageRow& row, const std::vector<std::string>& keywords,
+                  bool tells_recent) {
   const auto& system = texts()[static_cast<std::size_t>(row.flags) & 63];
   out += system;
   bool first = system.size() == 1;
@@ -44,7 +45,7 @@ void append_flags(std::string& out, const store::MessageRow& row, const std::vec
     first = false;
     out += name;
   };
-  if (row.recent) add("\\Recent");
+  if (row.recent && tells_recent) add("\\Recent");
   for (auto bits = row.keywords; bits != 0; bits &= bits - 1) {
     const auto bit = static_cast<std::size_t>(std::countr_zero(bits));
     if (bit < keywords.size()) add(keywords[bit]);

@@ -9,7 +9,8 @@
 namespace mail::imapd {
 
 /// `(\Seen $Junk)`. The system flags come from a table of all 64 combinations.
-void append_flags(std::string& out, const store::MessageRow& row, const std::vector<std::string>& keywords);
+void append_flags(std::string& out, const store::MessageRow& row, const std::vector<std::string>& keywords,
+                  bool tells_recent = true);
 
 struct FlagNames {
   store::Flags flags = store::Flags::none;

@@ -104,6 +104,9 @@ Session::Next Session::run(bool on_worker) {
     }
     // What is ready to go out goes before more is done: pipelined commands must not pile up their answers.
     if (out_.size() > kPiece) return Next::more;
+    // The next command begins on the loop: a login that is pipelined behind it belongs there, and so does the
+    // connection.
+    if (on_worker_ && !staging_) return Next::more;
     auto event = reader_.next();
     if (!event) return Next::input;
     std::visit([this](const auto& e) { act(e); }, *event);

@@ -95,6 +95,7 @@ class Session {
   store::View& view() { return *view_; }
   bool selected() const { return view_ != nullptr; }
   Enabled& enabled() { return enabled_; }
+  bool tells_recent() const { return !enabled_.imap4rev2; }  ///< RFC 9051 knows no \Recent.
   bool utf8() const { return enabled_.utf8 || enabled_.imap4rev2; }
   bool uid_command() const { return uid_command_; }
   bool encrypted() const { return channel_.encrypted; }

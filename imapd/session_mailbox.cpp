@@ -92,7 +92,7 @@ void Session::send_flags_of(store::SequenceNumber number, const store::MessageRo
   if (with_flags) {
     blank();
     out_ += "FLAGS ";
-    append_flags(out_, row, keywords_);
+    append_flags(out_, row, keywords_, tells_recent());
   }
   if (enabled_.condstore) {
     blank();

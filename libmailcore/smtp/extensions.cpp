@@ -174,7 +174,9 @@ MaybeReply read_parameters(std::string_view text, const Settings& settings, cons
                            Parameter parameter, Handler handler) {
   std::uint32_t seen = 0;
   for (const auto word : split_words(text)) {
-    const auto [keyword, value] = split_once(word, '=');
+    // No structured binding: clang 14 lets no lambda capture one.
+    const auto parts = split_once(word, '=');
+    const auto keyword = parts.first, value = parts.second;
     const auto row = std::ranges::find_if(kExtensions, [&](const Extension& extension) {
       return !(extension.*parameter).empty() && iequals(extension.*parameter, keyword) &&
              announced(extension, settings, facts);

@@ -182,6 +182,7 @@ void Batch::plan_mailbox(Place place, const directory::User& user, const std::st
   target.account = std::move(*account);
   target.prefix = fields(place);
   target.id = addressee(place).key;
+  target.repeated = item(place).repeated;
   if (!addressee(place).mailbox.empty())
     target.mailbox = addressee(place).mailbox, target.create = true;
   else if (agent_.settings_.mda.detail_mailbox && !detail.empty())
@@ -201,6 +202,7 @@ void Batch::plan_file(Place place, const std::string& path) {
   target.account = std::move(*account);
   target.prefix = fields(place);
   target.id = addressee(place).key;
+  target.repeated = item(place).repeated;
   to_store_.push_back({place, std::move(target)});
 }
 

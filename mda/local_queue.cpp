@@ -208,7 +208,13 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
   for (const auto& id : ids) {
     Job job;
     if (!open(id, job)) continue;
-    Item item{.content = {}, .reverse_path = job.envelope.reverse_path, .received = {}, .addressees = {}};
+    // What lay here before this process may have been delivered by the one before it, killed before it could say so.
+    const bool earlier = job.envelope.arrival <= started_ + std::chrono::seconds(2);
+    Item item{.content = {},
+              .reverse_path = job.envelope.reverse_path,
+              .received = {},
+              .addressees = {},
+              .repeated = earlier};
     for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
       const auto& recipient = job.envelope.recipients[i];
       if (!is_open(recipient.state)) continue;

@@ -61,6 +61,7 @@ class LocalQueue {
   spool::Writer& writer_;
   spool::DoneJournal& done_;
   const Clock& clock_;
+  const WallTime started_ = clock_.now();
   std::mutex mutex_;
   std::condition_variable ready_changed_;
   std::deque<MessageId> ready_;

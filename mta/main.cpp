@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "config/load.h"
+#include "mta/queue/commands.h"
 #include "mta/relay/run.h"
 #include "mta/serve/run.h"
 #include "mta/supervisor.h"
@@ -86,6 +87,9 @@ int main(int argc, char** argv) {
   auto* const relay_command =
       app.add_subcommand("relay", "Take mail out of the spool: to other hosts, and to spool/local");
   add_files(*relay_command, files);
+  int code = net::kExitOk;
+  queue::add_commands(
+      app, [&files] { return config::load_or_complain("mta", files.all()); }, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -97,6 +101,7 @@ int main(int argc, char** argv) {
     std::cerr << "mta: --inetd=" << serving.service << ": only smtp, submission and submissions are known\n";
     return net::kExitUsage;
   }
+  if (app.got_subcommand("queue") || app.got_subcommand("trace") || app.got_subcommand("explain")) return code;
   if (check) return config::check(files.all());
   if (*serve_command || net::Server::started_by_inetd()) return serve(files, serving);
   if (*relay_command) return relay_mail(files);

@@ -1,0 +1,237 @@
+#include "mta/queue/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "config/values.h"
+#include "mta/queue/actions.h"
+#include "mta/queue/explain.h"
+#include "mta/queue/trace.h"
+#include "net/daemon.h"
+
+namespace mail::queue {
+
+namespace {
+
+/// What the options of all `mta queue` commands say, as text until it is understood.
+struct Selection {
+  Filter filter;
+  std::string older, younger, state;
+  bool all = false;
+
+  /// @return what is not understood
+  std::string understand() {
+    const auto age = [](const std::string& text, std::optional<std::chrono::seconds>& to) {
+      if (text.empty()) return true;
+      const auto duration = config::parse_duration(text);
+      if (duration) to = std::chrono::duration_cast<std::chrono::seconds>(*duration);
+      return duration.has_value();
+    };
+    if (!age(older, filter.older) || !age(younger, filter.younger)) return "an age is written as 90s, 15m, 3h or 2d";
+    if (!state.empty() && !(filter.state = parse_state(state)))
+      return "a state is one of ready, deferred, held, local, damaged";
+    for (const auto& id : filter.ids)
+      if (!MessageId::parse(id)) return concat({id, " is not an id"});
+    return {};
+  }
+};
+
+void add_selection(CLI::App& command, Selection& selection) {
+  command.add_option("id", selection.filter.ids, "Ids of messages");
+  command.add_option("-f,--sender", selection.filter.sender,
+                     "Messages of this sender; * at an end stands for anything, <> is the null sender");
+  command.add_option("-r,--recipient", selection.filter.recipient, "Messages with this recipient");
+  command.add_option("-d,--domain", selection.filter.domain, "Messages with an open recipient in this domain");
+  command.add_option("--older", selection.older, "Messages in the queue for longer than this: 15m, 3h, 2d");
+  command.add_option("--younger", selection.younger, "Messages in the queue for less than this");
+  command.add_option("--state", selection.state, "ready, deferred, held, local or damaged");
+}
+
+struct Context {
+  std::function<std::optional<config::Settings>()> settings;
+  Selection selection;
+  bool json = false;
+  std::string argument, log_file;
+};
+
+int complain(const std::string& text, int code) {
+  std::cerr << "mta: " << text << "\n";
+  return code;
+}
+
+/// Opens the spool, finds the messages and lets `act` work on them.
+template <class Act>
+int with_entries(Context& c, const std::vector<spool::Box>& boxes, bool must_select, Act act) {
+  if (auto mistake = c.selection.understand(); !mistake.empty()) return complain(mistake, net::kExitUsage);
+  if (must_select && c.selection.filter.empty() && !c.selection.all)
+    return complain("say which messages: ids, --sender, --recipient, --domain, --older, --younger, --state, or --all",
+                    net::kExitUsage);
+  const auto settings = c.settings();
+  if (!settings) return net::kExitConfig;
+  auto spool = open_spool(settings->spool.directory);
+  if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
+  if (auto opened = net::open_log("mta-queue", settings->log); !opened)
+    std::cerr << "mta: " << opened.error().text << "\n";
+  auto entries = read_entries(*spool, boxes, c.selection.filter, Clock::system().now());
+  if (!entries) return complain(entries.error().text, net::kExitTemporary);
+  return act(*spool, *entries);
+}
+
+int told(std::size_t changed, std::size_t asked, std::string_view what) {
+  std::cout << changed << " " << what << "\n";
+  return changed == asked ? net::kExitOk : net::kExitTemporary;
+}
+
+using spool::Box;
+
+int list(Context& c) {
+  const bool elsewhere = !c.selection.state.empty() || !c.selection.filter.ids.empty();
+  const auto boxes =
+      elsewhere ? std::vector{Box::queue, Box::hold, Box::local, Box::corrupt} : std::vector{Box::queue, Box::hold};
+  return with_entries(c, boxes, false, [&](const spool::Spool&, const std::vector<Entry>& entries) {
+    const auto now = Clock::system().now();
+    if (c.json) {
+      std::cout << as_json(entries, now);
+      return net::kExitOk;
+    }
+    std::uint64_t octets = 0;
+    for (const auto& entry : entries) {
+      std::cout << as_text(entry, now);
+      octets += entry.octets;
+    }
+    if (entries.empty())
+      std::cout << "Mail queue is empty\n";
+    else
+      std::cout << "-- " << entries.size() << " messages, " << octets << " octets\n";
+    return net::kExitOk;
+  });
+}
+
+int show(Context& c) {
+  return with_entries(
+      c, {Box::queue, Box::hold, Box::local, Box::corrupt}, true, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+        const auto now = Clock::system().now();
+        if (entries.empty())
+          return complain("no such message in the spool; mta trace tells what became of it", net::kExitNoUser);
+        if (c.json) {
+          std::cout << as_json(entries, now);
+        } else {
+          for (const auto& entry : entries) std::cout << in_full(spool, entry, now);
+        }
+        return static_cast<int>(net::kExitOk);
+      });
+}
+
+int change(Context& c, std::size_t (*act)(const spool::Spool&, const std::vector<Entry>&),
+           const std::vector<spool::Box>& boxes, std::string_view what) {
+  return with_entries(c, boxes, true, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+    return told(act(spool, entries), entries.size(), what);
+  });
+}
+
+int remove_some(Context& c) {
+  return with_entries(c, {Box::queue, Box::hold}, true,
+                      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+                        const auto count = remove(spool, entries);
+                        return count ? told(*count, entries.size(), "deleted")
+                                     : complain(count.error().text, net::exit_code(count.error()));
+                      });
+}
+
+int move_some(Context& c) {
+  return with_entries(c, {Box::queue, Box::hold}, true,
+                      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+                        const auto count = move(spool, entries, c.argument);
+                        return count ? told(*count, entries.size(), "moved")
+                                     : complain(count.error().text, net::exit_code(count.error()));
+                      });
+}
+
+int flush_some(Context& c) {
+  const auto settings = c.settings();
+  if (!settings) return net::kExitConfig;
+  auto spool = open_spool(settings->spool.directory);
+  if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
+  if (auto done = flush(*spool, c.argument); !done) return complain(done.error().text, net::exit_code(done.error()));
+  if (!relay_runs(*spool)) std::cout << "mta relay does not run; all is due when it starts\n";
+  return net::kExitOk;
+}
+
+int trace_one(Context& c) {
+  const auto settings = c.settings();
+  if (!settings) return net::kExitConfig;
+  auto file = c.log_file;
+  if (file.empty() && settings->log.target.starts_with("file:")) file = settings->log.target.substr(5);
+  if (file.empty())
+    return complain(
+        "the log goes to " + settings->log.target + ": give --log FILE (for the journal: journalctl -o cat > FILE)",
+        net::kExitUsage);
+  std::ifstream log(file);
+  if (!log) return complain("cannot read " + file, net::kExitNoPermission);
+  const auto found = trace(log, c.argument);
+  for (const auto& line : found.lines) std::cout << line << "\n";
+  if (auto spool = open_spool(settings->spool.directory)) {
+    auto ids = found.ids;
+    if (MessageId::parse(c.argument)) ids.insert(c.argument);
+    std::cout << where_now(*spool, ids);
+  }
+  return found.lines.empty() ? complain("nothing in " + file + " of " + c.argument, net::kExitNoUser) : net::kExitOk;
+}
+
+int explain_one(Context& c) {
+  const auto settings = c.settings();
+  if (!settings) return net::kExitConfig;
+  const auto explanation = explain(*settings, c.argument);
+  std::cout << explanation.text;
+  return explanation.code;
+}
+
+}  // namespace
+
+void add_commands(CLI::App& app, std::function<std::optional<config::Settings>()> settings, int& code) {
+  auto context = std::make_shared<Context>();
+  context->settings = std::move(settings);
+  const auto add = [&code, context](CLI::App& to, const char* name, const char* text, auto act) {
+    auto* command = to.add_subcommand(name, text);
+    command->fallthrough();
+    command->callback([&code, context, act] { code = act(*context); });
+    return command;
+  };
+  auto* queue_command = app.add_subcommand("queue", "Look at the mail that waits, and change it; see queue(8)");
+  queue_command->require_subcommand(1)->fallthrough();
+  const auto selecting = [&](const char* name, const char* text, auto act) {
+    auto* command = add(*queue_command, name, text, act);
+    add_selection(*command, context->selection);
+    return command;
+  };
+  for (auto* command : {selecting("list", "Messages that wait, oldest first", list),
+                        selecting("show", "Envelope, attempts and header of messages", show)})
+    command->add_flag("--json", context->json, "For programs");
+  const auto changing = [&](const char* name, const char* text, auto act) {
+    auto* command = selecting(name, text, act);
+    command->add_flag("--all", context->selection.all, "All messages");
+    return command;
+  };
+  changing("hold", "Set messages aside until they are released",
+           [](Context& c) { return change(c, hold, {Box::queue}, "held"); });
+  changing("release", "Put held messages back into the queue",
+           [](Context& c) { return change(c, release, {Box::hold}, "released"); });
+  changing("retry", "Try messages now", [](Context& c) { return change(c, retry, {Box::queue}, "to be tried now"); });
+  changing("delete", "Delete messages; nobody is told", remove_some);
+  changing("move", "Send messages to another address instead", move_some)
+      ->add_option("--to", context->argument, "The address")
+      ->required();
+  add(*queue_command, "flush", "Try everything now, or all for one destination", flush_some)
+      ->add_option("destination", context->argument, "Domain, or host:port of a route");
+  auto* trace_command = add(app, "trace", "The whole life of a message: from the log and the spool", trace_one);
+  trace_command->add_option("what", context->argument, "An id, or an address")->required();
+  trace_command->add_option("--log", context->log_file, "The log, where [log] target is not a file");
+  add(app, "explain", "Where mail for an address would go, and why", explain_one)
+      ->add_option("address", context->argument, "The address")
+      ->required();
+}
+
+}  // namespace mail::queue

@@ -1,0 +1,154 @@
+#include "mta/queue/entries.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "mta/relay/nudge.h"
+
+namespace mail::queue {
+
+namespace {
+
+constexpr std::array kStateNames{
+    std::pair{State::ready, std::string_view("ready")}, std::pair{State::deferred, std::string_view("deferred")},
+    std::pair{State::held, std::string_view("held")}, std::pair{State::local, std::string_view("local")},
+    std::pair{State::damaged, std::string_view("damaged")}};
+
+bool address_matches(std::string_view pattern, std::string_view address) {
+  if (pattern == "<>") return address.empty();
+  if (pattern.starts_with('*') && pattern.ends_with('*') && pattern.size() > 1)
+    return ifind(address, pattern.substr(1, pattern.size() - 2)) != std::string_view::npos;
+  if (pattern.starts_with('*')) return iends_with(address, pattern.substr(1));
+  if (pattern.ends_with('*')) return istarts_with(address, pattern.substr(0, pattern.size() - 1));
+  return iequals(pattern, address);
+}
+
+std::string_view domain_of(std::string_view address) {
+  const auto at = address.rfind('@');
+  return at == std::string_view::npos ? std::string_view() : address.substr(at + 1);
+}
+
+/// relay.status: destination → what was said last.
+std::map<std::string, std::string, ILess> destinations(const spool::Spool& spool) {
+  std::map<std::string, std::string, ILess> found;
+  const auto text = read_file_at(concat({spool.path(), "/", relay::kStatusFile}), 64U << 20);
+  if (!text) return found;
+  for (auto line : split(*text, '\n')) {
+    std::string_view key, count, time;
+    std::tie(key, line) = split_once(line, ' ');
+    std::tie(count, line) = split_once(line, ' ');
+    std::tie(time, line) = split_once(line, ' ');
+    if (auto name = spool::unquote_word(key); name && !line.empty()) found[*name] = line;
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string_view to_string(State state) {
+  for (const auto& [value, name] : kStateNames)
+    if (value == state) return name;
+  return {};
+}
+
+std::optional<State> parse_state(std::string_view word) {
+  for (const auto& [value, name] : kStateNames)
+    if (name == word) return value;
+  return std::nullopt;
+}
+
+bool matches(const Filter& filter, const Entry& entry, WallTime now) {
+  const auto& e = entry.envelope;
+  if (!filter.ids.empty() && std::ranges::find(filter.ids, e.id.text()) == filter.ids.end()) return false;
+  if (!filter.sender.empty() && !address_matches(filter.sender, e.reverse_path)) return false;
+  const auto any = [&](auto test) { return std::ranges::any_of(e.recipients, test); };
+  if (!filter.recipient.empty() &&
+      !any([&](const auto& r) { return address_matches(filter.recipient, r.forward_path); }))
+    return false;
+  if (!filter.domain.empty() && !any([&](const auto& r) {
+        return spool::is_open(r.state) && address_matches(filter.domain, domain_of(r.forward_path));
+      }))
+    return false;
+  if (filter.older && now - e.arrival < *filter.older) return false;
+  if (filter.younger && now - e.arrival > *filter.younger) return false;
+  return !filter.state || *filter.state == entry.state;
+}
+
+Result<std::vector<Entry>> read_entries(const spool::Spool& spool, const std::vector<spool::Box>& boxes,
+                                        const Filter& filter, WallTime now) {
+  std::vector<Entry> entries;
+  const auto reasons = destinations(spool);
+  for (const auto box : boxes) {
+    MAIL_TRY(ids, spool.list(box));
+    for (const auto& id : ids) {
+      if (!filter.ids.empty() && std::ranges::find(filter.ids, id.text()) == filter.ids.end()) continue;
+      Entry entry;
+      entry.box = box;
+      auto envelope = spool::read_envelope(spool, box, id);
+      if (!envelope && envelope.error().kind != Error::Kind::syntax) continue;
+      entry.state = box == spool::Box::hold ? State::held : box == spool::Box::local ? State::local : State::ready;
+      if (envelope)
+        entry.envelope = std::move(*envelope);
+      else
+        entry.envelope.id = id;
+      if (!envelope || box == spool::Box::corrupt) entry.state = State::damaged;
+      if (const auto found = spool.disk().stat(spool.directory(box), id.text()))
+        entry.octets = static_cast<std::uint64_t>(found->st_size);
+      entry.notes = relay::last_notes(spool::read_log(spool, box, id));
+      for (const auto& recipient : entry.envelope.recipients)
+        if (const auto reason = reasons.find(domain_of(recipient.forward_path));
+            spool::is_open(recipient.state) && reason != reasons.end())
+          entry.reason = reason->second;
+      if (entry.state == State::ready && (entry.envelope.next_attempt > now || !entry.reason.empty()))
+        entry.state = State::deferred;
+      if (matches(filter, entry, now)) entries.push_back(std::move(entry));
+    }
+  }
+  std::ranges::sort(entries, {}, [](const Entry& e) { return e.envelope.id; });
+  return entries;
+}
+
+std::string age_text(std::chrono::seconds age) {
+  const auto seconds = std::max<std::int64_t>(0, age.count());
+  if (seconds < 60) return decimal(seconds) + "s";
+  if (seconds < 3600) return decimal(seconds / 60) + "m";
+  if (seconds < 2 * 86400) return decimal(seconds / 3600) + "h";
+  return decimal(seconds / 86400) + "d";
+}
+
+std::string as_text(const Entry& entry, WallTime now) {
+  const auto& e = entry.envelope;
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - e.arrival);
+  auto text = concat({e.id.text(), "  ", to_string(entry.state), "  ", age_text(age), "  ", decimal(entry.octets),
+                      "  <", printable(e.reverse_path), ">"});
+  if (entry.state == State::deferred && e.next_attempt > now)
+    text += concat({"  next in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(e.next_attempt - now)),
+                    ", tried ", decimal(e.attempts)});
+  text += "\n";
+  for (std::size_t i = 0; i < e.recipients.size(); ++i) {
+    const auto& recipient = e.recipients[i];
+    if (spool::is_finished(recipient.state)) continue;
+    text += concat({"    ", printable(recipient.forward_path),
+                    recipient.state == spool::RecipientState::failed ? "  (failed, bounce to come)" : "", "\n"});
+    if (const auto note = entry.notes.find(i); note != entry.notes.end())
+      text += concat({"      ", note->second.host.empty() ? "" : concat({printable(note->second.host), ": "}),
+                      printable(note->second.reply), "\n"});
+  }
+  if (!entry.reason.empty()) text += concat({"      ", printable(entry.reason), "\n"});
+  return text;
+}
+
+std::string in_full(const spool::Spool& spool, const Entry& entry, WallTime now) {
+  auto text = as_text(entry, now);
+  text += "\nEnvelope:\n" + spool::print(entry.envelope);
+  if (const auto log = spool::read_log(spool, entry.box, entry.envelope.id); !log.empty())
+    text += concat({"Attempts (time, recipient, host, status, reply):\n", printable(log), "\n"});
+  const auto message = spool::StoredMessage::open(spool, entry.box, entry.envelope.id);
+  if (!message) return text + message.error().text + "\n";
+  const auto header = message->content().substr(0, message->content().find("\r\n\r\n"));
+  text += "Header:\n";
+  for (auto line : split(header, '\n')) text += printable(trim(line)) + "\n";
+  return text;
+}
+
+}  // namespace mail::queue

@@ -46,6 +46,13 @@ std::string Batch::fields(Place place) const {
   return delivery_fields(item(place).reverse_path, addressee(place).forward_path) + item(place).received;
 }
 
+/// A message for several mailboxes is written once and linked, so all its copies are the same: no Delivered-To, but
+/// where a detail makes the address worth knowing. (What runs in loops, forwards and programs, has the field always.)
+std::string Batch::mailbox_fields(Place place, const std::string& detail) const {
+  if (item(place).addressees.size() == 1 || !detail.empty()) return fields(place);
+  return concat({"Return-Path: <", one_line(item(place).reverse_path), ">\n", item(place).received});
+}
+
 std::vector<std::vector<Outcome>> Batch::run() {
   outcomes_.resize(items_.size());
   for (std::size_t i = 0; i < items_.size(); ++i) {
@@ -180,7 +187,7 @@ void Batch::plan_mailbox(Place place, const directory::User& user, const std::st
   if (!account) return note(place, outcome_of(account.error()));
   store::DeliveryTarget target;
   target.account = std::move(*account);
-  target.prefix = fields(place);
+  target.prefix = mailbox_fields(place, detail);
   target.id = addressee(place).key;
   target.repeated = item(place).repeated;
   if (!addressee(place).mailbox.empty())

@@ -41,6 +41,7 @@ class Batch {
   const Addressee& addressee(Place place) const { return items_[place.item].addressees[place.addressee]; }
   void note(Place place, Outcome outcome);
   std::string fields(Place place) const;
+  std::string mailbox_fields(Place place, const std::string& detail) const;
 
   void plan(Place place);
   void plan_route(Place place);

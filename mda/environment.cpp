@@ -41,7 +41,7 @@ spool::Envelope new_envelope(const std::string& reverse_path, const std::vector<
 }
 
 Result<std::unique_ptr<Environment>> Environment::open(const config::Settings& settings, bool with_spool,
-                                                       Agent::Options options) {
+                                                       Agent::Options options, Disk& disk) {
   auto environment = std::make_unique<Environment>();
   auto& e = *environment;
   MAIL_TRY(users, directory::Directory::open(directory::options_from(settings)));
@@ -49,18 +49,20 @@ Result<std::unique_ptr<Environment>> Environment::open(const config::Settings& s
   e.router.emplace(*e.users, route::options_from(settings));
   auto store_settings = store::settings_from(settings);
   store_settings.watch = false;  // a delivery agent shows no mailbox
-  MAIL_TRY(store, store::Store::open(store_settings));
+  MAIL_TRY(store, store::Store::open(store_settings, disk));
   e.store = std::move(store);
   Inject inject = [&settings](const std::string& reverse_path, const std::vector<std::string>& recipients,
                               const std::string& content) {
     return inject_by_drop(settings, reverse_path, recipients, content);
   };
   if (with_spool) {
-    MAIL_TRY(spool, spool::Spool::open(settings.spool.directory));
+    MAIL_TRY(spool, spool::Spool::open(settings.spool.directory, {}, disk));
     e.spool.emplace(std::move(spool));
     MAIL_TRY(recovered, spool::recover(*e.spool));
     static_cast<void>(recovered);
-    MAIL_TRY(writer, spool::Writer::open(*e.spool, "mda"));
+    MAIL_TRY(writer, spool::Writer::open(*e.spool, "mda",
+                                         {.small_message_octets = settings.spool.journal_message,
+                                          .segment_octets = settings.spool.journal_segment}));
     e.writer = std::move(writer);
     MAIL_TRY(done, spool::DoneJournal::open(*e.spool, "mda"));
     e.done = std::move(done);
@@ -71,7 +73,8 @@ Result<std::unique_ptr<Environment>> Environment::open(const config::Settings& s
           with_crlf(content));
     };
   }
-  e.agent = std::make_unique<Agent>(settings, *e.users, *e.router, *e.store, std::move(inject), std::move(options));
+  e.agent = std::make_unique<Agent>(settings, *e.users, *e.router, *e.store, std::move(inject), std::move(options),
+                                    Clock::system(), disk);
   return environment;
 }
 

@@ -19,7 +19,7 @@ namespace mail::mda {
 struct Environment {
   /// With the spool (daemon): messages are forwarded through the queue. Without: through the drop, where there is one.
   static Result<std::unique_ptr<Environment>> open(const config::Settings& settings, bool with_spool,
-                                                   Agent::Options options);
+                                                   Agent::Options options, Disk& disk = Disk::system());
 
   std::unique_ptr<directory::Directory> users;
   std::optional<route::Router> router;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -19,13 +18,21 @@ using spool::RecipientState;
 constexpr std::chrono::seconds kScan{60};  // where there is no inotify, and for what it missed
 constexpr int kTickMilliseconds = 1000;    // how late a retry may begin
 
-std::string time_text(WallTime time) {
-  const auto seconds =
-      std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+/// A line of ID.log in relay's words: seconds, the recipient's position, host ("-": this one), status, reply.
+std::string log_line(WallTime time, std::size_t recipient, const Outcome& outcome) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+  const auto code = outcome.kind == Outcome::Kind::temporary ? "450 " : "550 ";
+  return concat({decimal(seconds), " ", decimal(recipient), " - ", outcome.status, " ", code, outcome.status, " ",
+                 printable(outcome.text)});
+}
+
+/// The same line for a recipient that has another position in a message of its own; nothing where it is another
+/// recipient's.
+std::optional<std::string> renumbered(std::string_view line, std::size_t from, std::size_t to) {
+  const auto [time, rest] = split_once(line, ' ');
+  const auto [position, tail] = split_once(rest, ' ');
+  if (parse_decimal<std::size_t>(position) != from) return std::nullopt;
+  return concat({time, " ", decimal(to), " ", tail});
 }
 
 bool needs_report(RecipientState state) {
@@ -41,7 +48,7 @@ struct LocalQueue::Job {
   spool::Envelope envelope;             // with the states as they become
   std::vector<std::size_t> recipients;  // of the item's addressees: their positions in the envelope
   std::vector<std::string> log;         // lines for ID.log
-  bool changed = false;
+  std::vector<std::size_t> settled;     // recipients whose state is not written yet
 };
 
 LocalQueue::LocalQueue(const config::Settings& settings, const spool::Spool& spool, Agent& agent, spool::Writer& writer,
@@ -209,7 +216,7 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
     Job job;
     if (!open(id, job)) continue;
     // What lay here before this process may have been delivered by the one before it, killed before it could say so.
-    const bool earlier = job.envelope.arrival <= started_ + std::chrono::seconds(2);
+    const bool earlier = job.envelope.attempts > 0 || job.envelope.arrival <= started_ + std::chrono::seconds(2);
     Item item{.content = {},
               .reverse_path = job.envelope.reverse_path,
               .received = {},
@@ -248,36 +255,52 @@ void LocalQueue::record(Job& job, std::size_t recipient, const Outcome& outcome)
     to.state = to.notify.success ? RecipientState::report_success : RecipientState::delivered;
   } else {
     if (outcome.kind == Outcome::Kind::permanent || give_up) to.state = RecipientState::failed;
-    job.log.push_back(concat({time_text(clock_.now()), " ", spool::quote_word(to.forward_path), " local ",
-                              outcome.status, " ", printable(outcome.text)}));
+    job.log.push_back(log_line(clock_.now(), recipient, outcome));
   }
-  if (is_open(to.state)) return;
-  job.changed = true;
-  static_cast<void>(job.message->set_state(recipient, to.state));
-  static_cast<void>(done_.note(Box::local, job.id, static_cast<std::uint32_t>(recipient), to.state));
+  if (!is_open(to.state)) job.settled.push_back(recipient);
+}
+
+/// For a message that stays: what is finished must not be done again.
+void LocalQueue::write_states(Job& job) {
+  for (const auto recipient : job.settled) {
+    const auto state = job.envelope.recipients[recipient].state;
+    static_cast<void>(job.message->set_state(recipient, state));
+    static_cast<void>(done_.note(Box::local, job.id, static_cast<std::uint32_t>(recipient), state));
+  }
+  job.settled.clear();
 }
 
 /// Failures and success reports go to relay as a message of their own, with these recipients and their states.
 Status LocalQueue::hand_over(Job& job) {
   spool::Envelope report = job.envelope;
-  std::erase_if(report.recipients, [](const auto& recipient) { return !needs_report(recipient.state); });
-  if (report.recipients.empty()) return {};
+  report.recipients.clear();
+  std::vector<std::size_t> positions;
+  for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
+    if (!needs_report(job.envelope.recipients[i].state)) continue;
+    positions.push_back(i);
+    report.recipients.push_back(job.envelope.recipients[i]);
+    report.recipients.back().user.clear();
+    report.recipients.back().detail.clear();
+  }
+  if (positions.empty()) return {};
   report.id = MessageId::generate(clock_);
   report.next_attempt = {}, report.attempts = 0;
-  for (auto& recipient : report.recipients) recipient.user.clear(), recipient.detail.clear();
   // The reasons lie there before the message does.
   const auto history = spool::read_log(spool_, Box::local, job.id);
-  for (const auto line : split(history, '\n'))
-    if (!line.empty()) static_cast<void>(spool::append_log(spool_, Box::queue, report.id, line));
-  for (const auto& line : job.log) static_cast<void>(spool::append_log(spool_, Box::queue, report.id, line));
+  std::vector<std::string> lines;
+  for (const auto line : split(history, '\n')) lines.emplace_back(line);
+  lines.insert(lines.end(), job.log.begin(), job.log.end());
+  for (const auto& line : lines)
+    for (std::size_t k = 0; k < positions.size(); ++k)
+      if (const auto own = renumbered(line, positions[k], k))
+        static_cast<void>(spool::append_log(spool_, Box::queue, report.id, *own));
   MAIL_CHECK(writer_.put({{Box::queue, report}}, job.message->content()));
   log_event(LogLevel::info, "handed_over", {{"id", job.id.text()}, {"as", report.id.text()}});
   for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
     auto& state = job.envelope.recipients[i].state;
     if (!needs_report(state)) continue;
     state = state == RecipientState::failed ? RecipientState::bounced : RecipientState::delivered;
-    static_cast<void>(job.message->set_state(i, state));
-    static_cast<void>(done_.note(Box::local, job.id, static_cast<std::uint32_t>(i), state));
+    job.settled.push_back(i);
   }
   return {};
 }
@@ -297,6 +320,7 @@ void LocalQueue::finish(Job& job) {
     if (status) return forget(job.id);
     log_event(LogLevel::error, "local_remove_failed", {{"id", job.id.text()}, {"text", status.error().text}});
   }
+  write_states(job);
   for (const auto& line : job.log) static_cast<void>(spool::append_log(spool_, Box::local, job.id, line));
   const auto attempts = job.envelope.attempts + 1;
   const auto wait = std::min<std::chrono::seconds>(settings_.mda.retry_first * (1LL << std::min(attempts - 1, 16U)),

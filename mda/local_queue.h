@@ -50,6 +50,7 @@ class LocalQueue {
   void settle(Job& job, const std::vector<Outcome>& outcomes);
   void record(Job& job, std::size_t recipient, const Outcome& outcome);
   Status hand_over(Job& job);
+  void write_states(Job& job);
   void finish(Job& job);
   void later(const MessageId& id, WallTime when);
   void forget(const MessageId& id);

@@ -147,6 +147,7 @@ class DoneFiles final : public DoneJournal {
     const std::lock_guard one_at_a_time(sync_mutex_);
     std::unique_lock lock(mutex_);
     if (unsynced_.empty()) return {};
+    if (!file_) return next_file();  // an earlier attempt to begin one failed
     const auto file = file_;
     const auto upto = unsynced_.size();
     lock.unlock();

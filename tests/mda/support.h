@@ -28,11 +28,12 @@ struct Site {
     std::ofstream(directory / "aliases") << replace_all(aliases, "DIR", directory.path().string());
     std::filesystem::create_directories(directory / "home/ann");
     std::filesystem::create_directories(directory / "mbox");
-    auto loaded = config::load_text(
-        concat({"[host]\nname = \"mx.example.test\"\ndomains = [\"example.test\"]\n[log]\ntarget = "
-                "\"none\"\n[mail]\nroot = \"",
-                directory / "mail/%n", "\"\n[users]\npasswd_file = \"", directory / "users", "\"\naliases_file = \"",
-                directory / "aliases", "\"\n[spool]\ndirectory = \"", directory / "spool", "\"\n", more}));
+    auto loaded =
+        config::load_text(concat({"[host]\nname = \"mx.example.test\"\ndomains = [\"example.test\"]\n[log]\ntarget = "
+                                  "\"none\"\n[mail]\nroot = \"",
+                                  directory / "mail/%n", "\"\n[users]\npasswd_file = \"", directory / "users",
+                                  "\"\naliases_file = \"", directory / "aliases", "\"\n[spool]\ndirectory = \"",
+                                  directory / "spool", "\"\njournal_segment = \"1MB\"\n", more}));
     if (!loaded) throw std::runtime_error(to_string(loaded.error().front()));
     settings = std::move(*loaded);
     std::filesystem::create_directory(directory / "mail");

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""mda as other programs see it: pipes with exit codes, LMTP on standard input and sockets, the daemon killed at any time.
+
+usage: mda_test.py MDA [unittest arguments]
+"""
+import glob
+import os
+import pathlib
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+MDA = None
+USER = "nobody" if os.geteuid() == 0 else ""
+
+
+class Site:
+    def __init__(self, extra="", listen='["127.0.0.1:0"]'):
+        self.directory = d = tempfile.mkdtemp(prefix="relais-mda-")
+        with open(f"{d}/users", "w") as f:
+            f.write(f"ann:{{PLAIN}}x::::{d}/home\nbob:{{PLAIN}}x\nsmall:{{PLAIN}}x::::::userdb_quota_rule=*:bytes=2000\n")
+        with open(f"{d}/aliases", "w") as f:
+            f.write("staff: ann, bob\nfar: someone@elsewhere.example\n")
+        os.mkdir(f"{d}/home")
+        os.mkdir(f"{d}/mail")
+        self.config = f"{d}/relais.toml"
+        with open(self.config, "w") as f:
+            f.write(f"""
+[run]
+user = "{USER}"
+[host]
+name = "mx.example.test"
+domains = ["example.test"]
+[log]
+target = "file:{d}/log"
+[spool]
+directory = "{d}/spool"
+[mail]
+root = "{d}/mail/%n"
+[users]
+passwd_file = "{d}/users"
+aliases_file = "{d}/aliases"
+[lmtp]
+listen = {listen}
+{extra}
+""".replace("DIR", d))
+        if USER:
+            for name in [d] + glob.glob(d + "/*"):
+                shutil.chown(name, USER, "nogroup")
+        os.chmod(d, 0o755)
+        self.process = None
+
+    def log(self):
+        try:
+            return pathlib.Path(f"{self.directory}/log").read_text()
+        except FileNotFoundError:
+            return ""
+
+    def pipe(self, *arguments, message=b"Subject: x\n\nbody\n"):
+        done = subprocess.run([MDA, "-c", self.config, *arguments], input=message, capture_output=True, timeout=30)
+        return done.returncode, done.stderr.decode()
+
+    def start(self, *arguments):
+        before = self.log().count("event=ready")
+        self.process = subprocess.Popen([MDA, "-c", self.config, *(arguments or ("--daemon",))], stdin=subprocess.DEVNULL)
+        for _ in range(1000):
+            ready = re.findall(r'event=ready .*?listen="?([^"\n]*)', self.log())
+            if len(ready) > before:
+                self.ports = [int(word.rsplit(":", 1)[1]) for word in ready[-1].split() if not word.startswith("unix:")]
+                return self
+            if self.process.poll() is not None:
+                raise RuntimeError(f"mda ended with {self.process.returncode}: {self.log()}")
+            time.sleep(0.01)
+        raise RuntimeError("not ready: " + self.log())
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            return self.process.wait(20)
+        return None
+
+    def messages(self, user, folder=""):
+        base = os.path.join(self.directory, "mail", user, folder)
+        return [pathlib.Path(path).read_bytes().decode() for path in sorted(glob.glob(base + "/new/*") + glob.glob(base + "/cur/*"))]
+
+    def wait(self, user, count):
+        for _ in range(1000):
+            if len(self.messages(user)) >= count:
+                break
+            time.sleep(0.01)
+        return self.messages(user)
+
+    def close(self):
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.directory)
+
+
+class Base(unittest.TestCase):
+    def site(self, *arguments, **named):
+        site = Site(*arguments, **named)
+        self.addCleanup(site.close)
+        return site
+
+
+class Pipe(Base):
+    def test_exit_codes(self):
+        site = self.site("[mda]\nquota_full_bounces = false\n")
+        self.assertEqual(site.pipe("-d", "ann", "-f", "s@example.net", "-a", "x"), (0, ""))
+        code, text = site.pipe("-d", "nobody-here")
+        self.assertEqual(code, 67)
+        self.assertIn("5.1.1", text)
+        self.assertEqual(site.pipe("-d", "small", message=b"Subject: x\n\n" + b"x" * 3000)[0], 75)
+        self.assertEqual(site.pipe("--no-such-option")[0], 64)
+        os.rename(f"{site.directory}/users", f"{site.directory}/users.away")
+        self.assertEqual(site.pipe("-d", "ann")[0], 75)
+        with open(site.config, "a") as f:
+            f.write("[nonsense]\n")
+        self.assertEqual(site.pipe("-d", "ann")[0], 75)
+        self.assertEqual(site.messages("ann"), ["Return-Path: <s@example.net>\nDelivered-To: ann@example.test\nSubject: x\n\nbody\n"])
+
+    def test_as_postfix_calls_it(self):
+        # Postfix puts these in front; our own Delivered-To among them is no loop.
+        site = self.site()
+        message = b"From s@example.net  Sun Nov 22 04:00:00 2026\nReturn-Path: <s@example.net>\nX-Original-To: ann@example.test\nDelivered-To: ann@example.test\nReceived: by mx\nSubject: x\n\n>From here\nFrom there\n"
+        self.assertEqual(site.pipe("-d", "ann", "-f", "s@example.net", message=message)[0], 0)
+        self.assertEqual(site.messages("ann")[0], "Return-Path: <s@example.net>\nDelivered-To: ann@example.test\nX-Original-To: ann@example.test\nDelivered-To: ann@example.test\nReceived: by mx\nSubject: x\n\n>From here\nFrom there\n")
+
+    def test_mailbox_and_id(self):
+        site = self.site()
+        for _ in range(2):
+            self.assertEqual(site.pipe("-d", "ann", "-m", "Lists", "--id", "abc-1")[0], 0)
+        self.assertEqual(len(site.messages("ann", ".Lists")), 1)
+
+    def test_hostile_arguments(self):
+        site = self.site()
+        self.assertEqual(site.pipe("-d", "../../etc/passwd")[0], 67)
+        self.assertEqual(site.pipe("-d", "ann", "-f", "a@b>\nX-Injected: y")[0], 0)
+        self.assertEqual(site.pipe("-d", "ann", "-m", "../../../tmp/x")[0], 0)
+        self.assertEqual(len(site.messages("ann")), 2)
+        self.assertNotIn("\nX-Injected", "".join(site.messages("ann")))
+        self.assertFalse(os.path.exists("/tmp/x"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_root_becomes_the_user(self):
+        site = self.site()
+        with open(f"{site.directory}/users", "a") as f:
+            f.write(f"daemon:{{PLAIN}}x:1:1::{site.directory}/daemon::userdb_mail=maildir:~/Maildir\n")
+        os.mkdir(f"{site.directory}/daemon")
+        os.chown(f"{site.directory}/daemon", 1, 1)
+        self.assertEqual(site.pipe("-d", "daemon"), (0, ""))
+        (path,) = glob.glob(f"{site.directory}/daemon/Maildir/new/*")
+        self.assertEqual(os.stat(path).st_uid, 1)
+
+
+class Lmtp(Base):
+    def test_on_standard_input(self):
+        site = self.site()
+        ours, theirs = socket.socketpair()
+        with ours, subprocess.Popen([MDA, "-c", site.config, "--lmtp"], stdin=theirs, stdout=theirs) as process:
+            theirs.close()
+            ours.sendall(b"LHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<ann+x@example.test>\r\nRCPT TO:<nobody@example.test>\r\nRCPT TO:<a%b@example.test>\r\nRCPT TO:<small@example.test>\r\nDATA\r\n"
+                         b"Subject: x\r\n\r\n..dot\r\n" + b"x" * 900 + b"\r\n" + b"y" * 900 + b"\r\n" + b"z" * 900 + b"\r\n.\r\nQUIT\r\n")
+            text = b""
+            while chunk := ours.recv(4096):
+                text += chunk
+            process.wait(10)
+        replies = [line for line in text.decode().split("\r\n") if line[3:4] == " "]
+        self.assertEqual([line[:9] for line in replies],
+                         ["220 mx.ex", "250 SMTPU", "250 2.1.0", "250 2.1.5", "550 5.1.1", "550 5.7.1", "250 2.1.5", "354 End t", "250 2.0.0", "450 4.2.2", "221 2.0.0"])
+        self.assertIn("Return-Path: <>\nDelivered-To: ann+x@example.test\nReceived: from me", site.messages("ann")[0])
+        self.assertIn("\n\n.dot\n", site.messages("ann")[0])
+
+    def test_sockets_and_aliases(self):
+        site = self.site(listen='["127.0.0.1:0", "unix:DIR/lmtp"]').start()
+        for host, port in (("127.0.0.1", site.ports[0]), (f"{site.directory}/lmtp", 0)):
+            client = smtplib.LMTP(host, port)  # knows of one reply to the dot only: not used any more after it
+            self.addCleanup(client.close)
+            with self.assertRaises(smtplib.SMTPRecipientsRefused) as refused:
+                client.sendmail("s@example.net", ["x@elsewhere.example"], "x")
+            self.assertEqual(refused.exception.recipients["x@elsewhere.example"][0], 550)
+            self.assertEqual(client.sendmail("s@example.net", ["staff@example.test", "far@example.test"], "Subject: x\r\n\r\nbody\r\n"), {})
+        self.assertEqual(len(site.wait("ann", 2)), 2)
+        self.assertEqual(len(site.wait("bob", 2)), 2)
+        # One file, two names.
+        inodes = [os.stat(path).st_nlink for path in glob.glob(f"{site.directory}/mail/*/new/*")]
+        self.assertEqual(inodes, [2, 2, 2, 2])
+        self.assertEqual(len(glob.glob(f"{site.directory}/spool/queue/*")), 2)
+        self.assertEqual(site.stop(), 0)
+
+    def test_every_acknowledged_message_survives_kill_9(self):
+        site = self.site().start()
+        acknowledged, stop = [], threading.Event()
+
+        def load(worker):
+            number = 0
+            while not stop.is_set():
+                number += 1
+                name = f"w{worker}n{number}"
+                try:
+                    with smtplib.LMTP("127.0.0.1", site.ports[0], timeout=5) as client:
+                        if client.sendmail("s@example.net", ["ann@example.test", "bob@example.test"], f"Subject: {name}\r\n\r\nbody\r\n") == {}:
+                            acknowledged.append(name)
+                except (OSError, smtplib.SMTPException):
+                    time.sleep(0.02)
+
+        threads = [threading.Thread(target=load, args=(i,)) for i in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(6):
+            time.sleep(0.25)
+            site.stop(signal.SIGKILL)
+            site.start()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.assertGreater(len(acknowledged), 5)
+        for _ in range(1000):
+            if not os.listdir(f"{site.directory}/spool/local"):
+                break
+            time.sleep(0.01)
+        for user in ("ann", "bob"):
+            found = re.findall(r"^Subject: (\S+)$", "\n".join(site.messages(user)), re.M)
+            self.assertEqual(set(acknowledged) - set(found), set())
+            self.assertEqual(len(found), len(set(found)), "a message was delivered twice")
+
+
+class Daemon(Base):
+    def test_starts_and_failures(self):
+        site = self.site(listen="[]")
+        site.start()
+        second = subprocess.run([MDA, "-c", site.config, "--daemon"], capture_output=True, timeout=20)
+        self.assertNotEqual(second.returncode, 0)
+        self.assertEqual(site.stop(), 0)
+        with open(site.config, "a") as f:
+            f.write("[nonsense]\n")
+        failed = subprocess.run([MDA, "-c", site.config, "--daemon"], capture_output=True, timeout=20)
+        self.assertEqual(failed.returncode, 78)
+        self.assertIn(b"nonsense", failed.stderr)
+
+    def test_once(self):
+        site = self.site()
+        self.assertEqual(subprocess.run([MDA, "-c", site.config, "--once"], timeout=20).returncode, 0)
+
+
+if __name__ == "__main__":
+    MDA = sys.argv.pop(1)
+    unittest.main(verbosity=0)

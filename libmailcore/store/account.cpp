@@ -9,6 +9,7 @@
 #include "store/staged_file.h"
 #include "store/store_impl.h"
 #include "store/summary_cache.h"
+#include "store/text_index.h"
 #include "store/uidlist_file.h"
 #include "store/view.h"
 
@@ -78,6 +79,8 @@ Result<std::shared_ptr<AccountImpl>> AccountImpl::open(std::weak_ptr<StoreImpl> 
   account->summaries_ =
       std::make_shared<SummaryCache>(disk, account->index_root_ ? account->index_root_ : account->root_);
   MAIL_CHECK(account->summaries_->open());
+  account->texts_ = std::make_shared<TextIndex>(disk, account->index_root_ ? account->index_root_ : account->root_);
+  MAIL_CHECK(account->texts_->open());
   if (const auto names = disk.list(account->root_))  // what a DELETE that was interrupted left
     for (const auto& name : *names)
       if (name.starts_with("relais-removed-")) (void)account->remove_tree(account->root_, name);
@@ -147,6 +150,7 @@ Result<std::shared_ptr<Mailbox>> AccountImpl::mailbox(std::string_view name) {
   MAIL_TRY(index, open_index(folder));
   place.index = std::move(index);
   place.summaries = summaries_;
+  place.texts = texts_;
   std::weak_ptr<AccountImpl> self = weak_from_this();
   place.new_uid_validity = [self] {
     const auto account = self.lock();
@@ -162,6 +166,7 @@ Result<std::shared_ptr<Mailbox>> AccountImpl::mailbox(std::string_view name) {
   MAIL_TRY(opened, Mailbox::open(context_, std::move(place)));
   if (const auto store = store_.lock()) store->watch(opened);
   MAIL_CHECK(opened->refresh());
+  if (opened->has_pending() && context_->pending) context_->pending(opened);  // what an earlier process left
   std::lock_guard lock(mutex_);
   mailboxes_[normal] = {opened, std::chrono::steady_clock::now()};
   return opened;
@@ -303,7 +308,9 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
     in.row.save_date = now;
     in.row.file_octets = file->file_octets();
     in.row.wire_octets = file->wire_octets();
-    in.row.base = message.id.empty() ? file->name() : make_base(context_->settings.host, message.id, now * 1000000);
+    in.row.base =
+        with_check(message.id.empty() ? file->name() : make_base(context_->settings.host, message.id, now * 1000000),
+                   file->hash());
     append_sizes(in.row.base, in.row.file_octets, in.row.wire_octets);
     if (!message.keywords.empty()) {
       MAIL_TRY(writing, target->begin());

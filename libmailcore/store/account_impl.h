@@ -97,6 +97,7 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   AccountLocation location_;
   Directory root_, index_root_;
   std::shared_ptr<SummaryCache> summaries_;
+  std::shared_ptr<TextIndex> texts_;
   std::mutex open_mutex_;  // one mailbox is opened at a time
   std::mutex mutex_;
   struct Open {

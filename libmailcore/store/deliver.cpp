@@ -52,7 +52,7 @@ bool folder_has_id(Disk& disk, const Directory& directory, std::string_view id) 
 struct Written {
   const Directory* directory = nullptr;
   std::string name;
-  std::uint64_t file_octets = 0, wire_octets = 0;
+  std::uint64_t file_octets = 0, wire_octets = 0, hash = 0;
 };
 
 /// One call of deliver(): everything placed, then one flush.
@@ -94,6 +94,7 @@ Status Run::write_file(const Delivery& delivery, const DeliveryTarget& target, c
       file.finish(std::chrono::duration_cast<std::chrono::seconds>(context_.clock->now().time_since_epoch()).count()));
   out.file_octets = file.file_octets();
   out.wire_octets = file.wire_octets();
+  out.hash = file.hash();
   file.taken();
   set_.files.push_back(again.get());
   fds_.push_back(std::move(again));
@@ -137,7 +138,7 @@ Status Run::place(const Delivery& delivery, const DeliveryTarget& target,
   Written mine = same;
   const bool linked = same.directory != nullptr && disk.link(*same.directory, same.name, folder->tmp, name);
   if (!linked) MAIL_CHECK(write_file(delivery, target, *folder, name, mine));
-  auto final_name = name;
+  auto final_name = with_check(name, mine.hash);
   append_sizes(final_name, mine.file_octets, mine.wire_octets);
   const bool to_cur = target.flags != Flags::none || bits != 0;
   if (to_cur) append_info(final_name, target.flags, bits);

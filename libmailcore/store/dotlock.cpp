@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/log.h"
@@ -26,8 +28,24 @@ const std::string& host() {
   return name;
 }
 
+/// The inodes of the locks that this process holds: one with our own number that is not among them is of a dead process
+/// that had it before.
+struct Held {
+  std::mutex mutex;
+  std::multiset<ino_t> inodes;
+};
+Held& held() {
+  static Held all;
+  return all;
+}
+
+bool is_ours(ino_t inode) {
+  std::lock_guard lock(held().mutex);
+  return held().inodes.count(inode) != 0;
+}
+
 /// True where the process named in the lock lived on this host and is gone.
-bool owner_is_dead(Disk& disk, const Directory& directory, const std::string& name) {
+bool owner_is_dead(Disk& disk, const Directory& directory, const std::string& name, ino_t inode) {
   auto fd = disk.open(directory, name, O_RDONLY);
   if (!fd) return false;
   const auto text = read_file(fd->get(), 1024);
@@ -35,6 +53,7 @@ bool owner_is_dead(Disk& disk, const Directory& directory, const std::string& na
   const auto [pid, where] = split_once(*text, ':');
   const auto number = parse_decimal<int>(trim(pid));
   if (!number || *number <= 0 || trim(where) != host()) return false;
+  if (*number == ::getpid()) return !is_ours(inode);
   return ::kill(*number, 0) != 0 && errno == ESRCH;
 }
 
@@ -57,19 +76,23 @@ Result<Dotlock> Dotlock::take(Disk& disk, const Directory& directory, std::strin
   for (;;) {
     auto fd = disk.open(directory, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (fd) {
+      struct stat made {};
+      if (::fstat(fd->get(), &made) != 0) return fail_errno("locking", name);
+      {
+        std::lock_guard lock(held().mutex);
+        held().inodes.insert(made.st_ino);
+      }
       const auto wrote = disk.write(fd->get(), concat({decimal(::getpid()), ":", host()}));
       (void)disk.close(std::move(*fd));
-      if (!wrote) {
-        (void)disk.unlink(directory, name);
-        return tl::unexpected(wrote.error());
-      }
-      return Dotlock(disk, directory, std::move(name));
+      Dotlock lock(disk, directory, std::move(name), made.st_ino);
+      if (!wrote) return tl::unexpected(wrote.error());  // full disk: the lock goes again
+      return lock;
     }
     if (fd.error().system != EEXIST) return tl::unexpected(std::move(fd).error());
     if (const auto found = disk.stat(directory, name)) {
       const auto age = ::time(nullptr) - found->st_mtime;
       // A lock file is empty for a moment after it was made: only a written owner can be found dead.
-      if (age > kStaleAfter.count() || owner_is_dead(disk, directory, name))
+      if (age > kStaleAfter.count() || owner_is_dead(disk, directory, name, found->st_ino))
         break_lock(disk, directory, name, found->st_ino);
     }
     if (std::chrono::steady_clock::now() - start > wait)
@@ -80,7 +103,11 @@ Result<Dotlock> Dotlock::take(Disk& disk, const Directory& directory, std::strin
 }
 
 Dotlock::~Dotlock() {
-  if (disk_ != nullptr) (void)disk_->unlink(*directory_, name_);
+  if (disk_ == nullptr) return;
+  (void)disk_->unlink(*directory_, name_);
+  std::lock_guard lock(held().mutex);
+  const auto found = held().inodes.find(inode_);
+  if (found != held().inodes.end()) held().inodes.erase(found);
 }
 
 }  // namespace mail::store

@@ -128,6 +128,31 @@ std::string_view id_of(std::string_view base) {
   return end == std::string_view::npos ? std::string_view{} : base.substr(at + 1, end - at - 1);
 }
 
+std::string check_text(std::uint64_t content_hash) {
+  std::string out;
+  for (int i = 0; i < 6; ++i) {
+    out += "0123456789abcdefghijklmnopqrstuv"[content_hash & 31];
+    content_hash >>= 5;
+  }
+  return out;
+}
+
+std::string with_check(std::string_view base, std::uint64_t content_hash) {
+  const auto dot = base.find('.', base.find('.') + 1);  // before the host: neither id nor numbers hold a dot
+  if (dot == std::string_view::npos) return std::string(base);
+  return concat({base.substr(0, dot), "C", check_text(content_hash), base.substr(dot)});
+}
+
+std::string_view check_of(std::string_view base) {
+  const auto first = base.find(".M");
+  if (first == std::string_view::npos) return {};
+  const auto dot = base.find('.', first + 1);
+  if (dot == std::string_view::npos || dot < first + 9 || base[dot - 7] != 'C') return {};
+  const auto q = base.rfind('Q', dot);
+  if (q == std::string_view::npos || q < first) return {};
+  return base.substr(dot - 6, 6);
+}
+
 std::string safe_host(std::string_view host) {
   std::string out;
   for (const char c : host.substr(0, 64)) {

@@ -36,6 +36,12 @@ std::string make_base(std::string_view host, std::string_view id, std::int64_t m
 std::string plain_id(std::string_view id);
 /// The id that make_base put in, or empty.
 std::string_view id_of(std::string_view base);
+/// The base with a check of the file's content in it, `…C<6 characters>.host`: tells after a power cut whether the
+/// content came to the disk with the name.
+std::string with_check(std::string_view base, std::uint64_t content_hash);
+/// What with_check() put in, or empty.
+std::string_view check_of(std::string_view base);
+std::string check_text(std::uint64_t content_hash);
 /// A host name as it may stand in a file name: '/' and ':' as \057 and \072, ',' too (it starts the sizes).
 std::string safe_host(std::string_view host);
 

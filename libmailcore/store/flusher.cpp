@@ -44,7 +44,8 @@ Flusher::Device& Flusher::device_of(const Directory& directory) {
   return *slot;
 }
 
-Status Flusher::flush(const FlushSet& set) {
+Status Flusher::flush(const FlushSet& set, bool* everything) {
+  if (everything != nullptr) *everything = false;
   if (!enabled_ || set.directories.empty()) return {};
   const auto& any = *set.directories.front();
   auto& device = device_of(any);
@@ -58,6 +59,7 @@ Status Flusher::flush(const FlushSet& set) {
     for (const auto* directory : set.directories) MAIL_CHECK(disk_.sync_directory(*directory));
     return {};
   }
+  if (everything != nullptr) *everything = true;
   return device.shared.run([&]() -> Status {
     const auto start = std::chrono::steady_clock::now();
     auto status = disk_.sync_filesystem(any);

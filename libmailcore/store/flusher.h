@@ -45,7 +45,8 @@ struct FlushSet {
 class Flusher {
  public:
   Flusher(Disk& disk, bool enabled) : disk_(disk), enabled_(enabled) {}
-  Status flush(const FlushSet& set);
+  /// @param everything  set to whether all of the file system was flushed, not only what was asked for
+  Status flush(const FlushSet& set, bool* everything = nullptr);
 
  private:
   struct Device {

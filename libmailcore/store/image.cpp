@@ -116,6 +116,8 @@ void Image::add(const AddedRow& row, ModSeq modseq) {
   file_octets_.push_back(clamp32(row.file_octets));
   wire_octets_.push_back(clamp32(row.wire_octets));
   summary_.push_back(row.summary);
+  if (row.filter != 0 && filter_.empty()) filter_.resize(uid_.size() - 1);
+  if (!filter_.empty() || row.filter != 0) filter_.push_back(row.filter);
   name_at_.push_back(static_cast<std::uint32_t>(names_.size()));
   name_octets_.push_back(static_cast<std::uint8_t>(name.size()));
   names_ += name;
@@ -245,6 +247,12 @@ void Image::apply(const Record& record, std::uint64_t origin) {
                    first_recent = std::max(first_recent, r.first_recent);
                  },
                  [&](const record::Stamped& r) { stamp = r.stamp; },
+                 [&](const record::Filters& r) {
+                   if (filter_.empty()) filter_.resize(uid_.size());
+                   for (const auto& known : r.rows)
+                     if (const auto row = find(known.uid)) filter_[*row] = known.filter;
+                 },
+                 [&](const record::Durable& r) { durable = std::max(durable, r.uid); },
                  [&](const record::Odd& r) {
                    const auto row = find(r.uid);
                    if (!row || tombstone(*row) || r.name.empty() || r.name.size() > 255) return;
@@ -283,6 +291,7 @@ void Image::compact() {
   keep(file_octets_);
   keep(wire_octets_);
   keep(summary_);
+  if (!filter_.empty()) keep(filter_);
   keep(name_at_);  // the names themselves stay where they are; dead ones go with the next snapshot
   keep(name_octets_);
   keep(state_);

@@ -52,6 +52,7 @@ class Image {
   std::uint64_t file_octets(RowNumber row) const { return file_octets_[row]; }
   std::uint64_t wire_octets(RowNumber row) const { return wire_octets_[row]; }
   std::uint64_t summary(RowNumber row) const { return summary_[row]; }
+  std::uint64_t filter(RowNumber row) const { return filter_.empty() ? 0 : filter_[row]; }
   bool tombstone(RowNumber row) const { return (state_[row] & kTombstone) != 0; }
   bool in_new(RowNumber row) const { return (state_[row] & kInNew) != 0; }
   bool dirty(RowNumber row) const { return (state_[row] & (kDirty | kInNew)) != 0; }
@@ -70,6 +71,7 @@ class Image {
   std::string guid;
   Uid uid_next{1};
   Uid first_recent{1};
+  Uid durable{};  ///< Messages up to it need no look at their files after a crash.
   ModSeq modseq_highest{1};
   ModSeq history_from{1};  ///< Expunges after it are all in expunged_history().
   Stamp stamp;
@@ -127,6 +129,7 @@ class Image {
   std::vector<std::uint32_t> save_date_;
   std::vector<std::uint32_t> file_octets_, wire_octets_;
   std::vector<std::uint64_t> summary_;
+  std::vector<std::uint64_t> filter_;  // empty until the first text search
   std::vector<std::uint32_t> name_at_;
   std::vector<std::uint8_t> name_octets_;
   std::string names_;

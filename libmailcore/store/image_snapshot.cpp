@@ -11,7 +11,7 @@ namespace mail::store {
 
 namespace {
 
-constexpr std::string_view kMagic = "RELAISX1";  // the digit is the version: any other is rebuilt
+constexpr std::string_view kMagic = "RELAISX2";  // the digit is the version: any other is rebuilt
 constexpr std::size_t kHead = 24;                // magic, length, checksum
 
 }  // namespace
@@ -27,6 +27,8 @@ std::string Image::snapshot(std::uint64_t generation, std::uint64_t log_octets) 
   put(out, uid_validity);
   put(out, uid_next);
   put(out, first_recent);
+  put(out, durable);
+  put(out, std::uint32_t{0});
   put(out, modseq_highest);
   put(out, history_from);
   put(out, stamp);
@@ -52,6 +54,8 @@ std::string Image::snapshot(std::uint64_t generation, std::uint64_t log_octets) 
   column(file_octets_);
   column(wire_octets_);
   column(summary_);
+  put(out, static_cast<std::uint8_t>(filter_.empty() ? 0 : 1));
+  if (!filter_.empty()) column(filter_);
   column(name_octets_);
   for (RowNumber row = 0; row < rows(); ++row)
     if (!tombstone(row)) out.append(names_, name_at_[row], name_octets_[row]);
@@ -89,6 +93,8 @@ Result<Image::Loaded> Image::parse(std::string_view octets) {
   image.uid_validity = in.get<UidValidity>();
   image.uid_next = in.get<Uid>();
   image.first_recent = in.get<Uid>();
+  image.durable = in.get<Uid>();
+  in.get<std::uint32_t>();
   image.modseq_highest = in.get<ModSeq>();
   image.history_from = in.get<ModSeq>();
   image.stamp = in.get<Stamp>();
@@ -110,6 +116,7 @@ Result<Image::Loaded> Image::parse(std::string_view octets) {
   column(image.file_octets_);
   column(image.wire_octets_);
   column(image.summary_);
+  if (in.get<std::uint8_t>() != 0) column(image.filter_);
   column(image.name_octets_);
   if (!in.ok()) return damaged();
   image.name_at_.resize(count);

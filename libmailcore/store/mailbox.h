@@ -128,6 +128,14 @@ class View {
       const UidSet& uids,
       const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const = 0;
 
+  /// As summaries(), but with the fields for sorting, threading and searching only (all but envelope, structures,
+  /// header fields, ids and preview): they are kept in memory, so that a SORT or SEARCH FROM of a large mailbox costs a
+  /// pass over them.
+  virtual void keys(const UidSet& uids,
+                    const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
+    summaries(uids, function);
+  }
+
   // Changes. [disk] Durable when they return.
   virtual Result<FlagOutcome> store_flags(const FlagChange& change) = 0;
   /// Removes those of `uids` (nullptr: all) that have \Deleted. The view hears of it at its next sync() as of others'

@@ -2,8 +2,10 @@
 #include <fcntl.h>
 
 #include <array>
+#include <thread>
 
 #include "base/strings.h"
+#include "store/dotlock.h"
 #include "store/file_name.h"
 #include "store/mailbox_core.h"
 #include "store/staged_file.h"
@@ -19,13 +21,15 @@ Result<std::shared_ptr<StagedFile>> Mailbox::stage() {
   return std::make_shared<StagedFile>(*context_->disk, shared_from_this(), tmp_, std::move(name), std::move(fd));
 }
 
-Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming) {
+Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed) {
   auto& disk = *context_->disk;
   MAIL_TRY(writing, begin());
+  MAIL_TRY(lock, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
+  (void)lock;
   Stamp before;
   look(before);
   if (!same_list(before, image_.stamp)) {  // another program gave UIDs: those come first
-    MAIL_CHECK(scan(writing));
+    MAIL_CHECK(scan(writing, true));
     look(before);
   }
   std::size_t placed = 0;
@@ -47,8 +51,16 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming) {
     std::string name = file.row.base;
     append_info(name, file.row.flags, file.row.keywords);
     expect(cur_, name);
-    const auto moved = file.link ? disk.link(*file.from, file.from_name, cur_, name)
-                                 : disk.rename(*file.from, file.from_name, cur_, name);
+    const auto place = [&] {
+      return file.link ? disk.link(*file.from, file.from_name, cur_, name)
+                       : disk.rename(*file.from, file.from_name, cur_, name);
+    };
+    auto moved = place();
+    for (int attempt = 0; attempt < 10 && !moved && moved.error().kind == Error::Kind::not_found && renamed;
+         ++attempt) {
+      if (!renamed(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the name follows in a moment
+      moved = place();
+    }
     if (!moved) {
       undo();
       return tl::unexpected(moved.error());
@@ -84,7 +96,18 @@ Status Mailbox::flush(const FlushSet& more) {
   FlushSet set = more;
   set.directories.push_back(&cur_);
   set.directories.push_back(&place_.folder);
-  MAIL_CHECK(context_->flusher->flush(set));
+  std::uint32_t last = 0;
+  {
+    std::shared_lock lock(image_lock_);
+    if (image_.rows() > 0) last = number(image_.uid(image_.rows() - 1));
+  }
+  bool everything = false;
+  MAIL_CHECK(context_->flusher->flush(set, &everything));
+  if (everything) {
+    auto known = flushed_to_.load();
+    while (known < last && !flushed_to_.compare_exchange_weak(known, last)) {
+    }
+  }
   // Where the index is on another file system, its log needs a flush of its own: modseqs that were told must not come
   // again.
   if (place_.index && context_->settings.flush) return log_.flush();
@@ -110,6 +133,7 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
         file.from = image_.in_new(row) ? &new_ : &cur_;
         file.from_name = image_.file_name(row);
         file.link = !move;
+        file.source = image_.uid(row);
         file.row.flags = image_.flags(row);
         file.row.keywords = image_.keywords(row);
         file.row.internal_date = image_.internal_date(row);
@@ -117,6 +141,7 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
         file.row.file_octets = image_.file_octets(row);
         file.row.wire_octets = image_.wire_octets(row);
         file.row.summary = image_.summary(row);
+        file.row.filter = image_.filter(row);
         file.row.base = make_base(context_->settings.host, {}, micros);
         if (file.row.wire_octets != 0) append_sizes(file.row.base, file.row.file_octets, file.row.wire_octets);
         incoming.push_back(std::move(file));
@@ -148,18 +173,31 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
     }
   };
   if (used != 0) translate();
-  auto added = to.add(incoming);
+  // Flags may be on their way into the file names while we move: the name is asked for again.
+  const auto renamed = [&](Incoming& file) {
+    std::shared_lock lock(image_lock_);
+    const auto row = image_.find(file.source);
+    if (!row || image_.tombstone(*row)) return false;
+    const auto* directory = image_.in_new(*row) ? &new_ : &cur_;
+    auto name = image_.file_name(*row);
+    if (directory == file.from && name == file.from_name) return false;
+    file.from = directory;
+    file.from_name = std::move(name);
+    return true;
+  };
+  auto added = to.add(incoming, renamed);
   if (!added && added.error().kind == Error::Kind::not_found) {
     // A file had another name by then (another program, or flags written behind): look, and once more.
     suspect_ = true;
     MAIL_CHECK(refresh());
     gather();
     if (used != 0) translate();
-    added = to.add(incoming);
+    added = to.add(incoming, renamed);
   }
   if (!added) return tl::unexpected(std::move(added).error());
   out.destination = std::move(*added);
   auto flushed = to.flush();
+  if (!flushed && !move) to.withdraw(out.destination);  // not durable, so it must not be there
   if (move) {
     MAIL_TRY(writing, begin());
     Stamp before = image_.stamp;

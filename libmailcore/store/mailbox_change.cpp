@@ -43,6 +43,8 @@ Result<KeywordBits> Mailbox::keyword_bits(Writing& writing, const std::vector<st
   if (image_.keyword_names().size() + fresh.size() > kKeywordsMost)
     return fail(Error::Kind::refused, "too many keywords in this mailbox");
   // Another program may have made some meanwhile: its letters stand.
+  MAIL_TRY(lock, Dotlock::take(*context_->disk, place_.folder, std::string(kKeywords) + ".lock"));
+  (void)lock;
   auto all = read_keywords(*context_->disk, place_.folder);
   for (std::size_t i = 0; i < image_.keyword_names().size(); ++i) {
     if (all.size() <= i) all.resize(i + 1);

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "store/dotlock.h"
 #include "store/summary_cache.h"
+#include "store/text_index.h"
 #include "store/uidlist_file.h"
 #include "store/view.h"
 
@@ -73,6 +74,7 @@ Status Mailbox::load() {
     image_ = usable ? std::move(image) : Image();
   }
   reload_ = false;
+  check_torn_ = usable;
   if (usable) return {};
   return start_afresh(!loaded && loaded.error().kind == Error::Kind::syntax);
 }
@@ -154,10 +156,13 @@ Result<Mailbox::Writing> Mailbox::begin() {
 Status Mailbox::applied(Writing&, const Batch& batch) {
   if (batch.records.empty()) return {};
   std::string octets;
+  const record::Durable durable{static_cast<Uid>(flushed_to_.load())};
+  if (durable.uid > image_.durable) append_record(octets, durable);
   for (const auto& record : batch.records) append_record(octets, record);
   MAIL_CHECK(log_.append(octets));
   {
     std::unique_lock lock(image_lock_);
+    image_.apply(durable);
     for (const auto& record : batch.records) image_.apply(record, batch.origin);
   }
   bool visible = false;
@@ -211,6 +216,7 @@ Status Mailbox::refresh() {
     return fail(Error::Kind::not_found, concat({"the mailbox is gone: ", place_.name}));
   }
   MAIL_TRY(writing, begin());
+  if (check_torn_) MAIL_CHECK(drop_torn(writing));
   return scan(writing);
 }
 

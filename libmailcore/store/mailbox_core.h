@@ -21,6 +21,7 @@
 #include "store/account.h"
 #include "store/change_log.h"
 #include "store/flusher.h"
+#include "store/hot_keys.h"
 #include "store/image.h"
 #include "store/mailbox.h"
 #include "store/store.h"
@@ -30,6 +31,8 @@ namespace mail::store {
 
 class SessionView;
 class SummaryCache;
+class TextIndex;
+struct CheckReport;
 
 /// What all mailboxes of a process share.
 struct StoreContext {
@@ -53,6 +56,7 @@ struct Incoming {
   const Directory* from = nullptr;
   std::string from_name;
   bool link = false;  ///< The source stays (COPY).
+  Uid source{};       ///< Of COPY and MOVE.
   AddedRow row;       ///< All but the UID.
 };
 
@@ -63,6 +67,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
     Directory folder;
     Directory index;  ///< Invalid: beside the mail, in `folder`.
     std::shared_ptr<SummaryCache> summaries;
+    std::shared_ptr<TextIndex> texts;
     std::function<UidValidity()> new_uid_validity;
     std::function<void()> changed;                                          ///< For Account::on_change.
     std::function<void(std::int64_t octets, std::int64_t messages)> usage;  ///< Quota: what came and went.
@@ -92,7 +97,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Result<std::shared_ptr<View>> view(std::shared_ptr<Account> account, bool read_only);
 
   // mailbox_scan.cpp
-  Status scan(Writing& writing);  ///< Brings image and directories together, where the stamps say they differ.
+  /// Brings image and directories together, where the stamps say they differ.
+  /// @param list_locked  the caller holds the uid list's dotlock
+  Status scan(Writing& writing, bool list_locked = false);
 
   // mailbox_change.cpp
   Result<FlagOutcome> store_flags(const FlagChange& change, std::uint64_t origin);
@@ -105,7 +112,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
 
   // mailbox_add.cpp
   /// Moves or links the files into `cur`, gives UIDs. Not durable before flush(). All or nothing.
-  Result<UidSet> add(std::vector<Incoming>& incoming);
+  /// @param renamed  asked where a source is not there: gives it the name it has now, or false
+  Result<UidSet> add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed = {});
   Status flush(const FlushSet& more = {});
   Result<CopyOutcome> transfer(const UidSet& uids, Mailbox& to, bool move, std::uint64_t origin);
   Result<std::shared_ptr<class StagedFile>> stage();
@@ -117,7 +125,16 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::optional<Uid> find_id(std::string_view id) const;  ///< The message that was added with that id.
   UidValidity status_uid_validity() const;
   bool has_recent() const;
+  /// After a crash: files of ours whose content did not come to the disk go to tmp, their messages away. Nobody was
+  /// told that they are here.
+  Status drop_torn(Writing& writing);
+  bool torn(const Directory& directory, const std::string& name) const;
   std::uint64_t file_octets() const;
+
+  // mailbox_check.cpp
+  std::vector<std::string> ids() const;  ///< That messages were added with.
+  Status check(CheckReport& report);
+  Status rebuild();
 
   // mailbox_summary.cpp
   Result<std::shared_ptr<MessageFile>> open_message(Uid uid);
@@ -133,6 +150,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   }  ///< Changes when rows are no longer the same messages (UIDVALIDITY changed).
   const std::string& name() const { return place_.name; }
   SummaryCache& summaries() const { return *place_.summaries; }
+  TextIndex& texts() const { return *place_.texts; }
+  HotKeys& hot_keys() const { return hot_keys_; }
+  Status add_filters(std::vector<record::Filters::Row> rows);
   void attach(SessionView& view);
   void detach(SessionView& view);
   void set_notify(SessionView& view, std::function<void()> changed);
@@ -183,6 +203,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::atomic<bool> suspect_{
       false};  ///< Own changes and foreign ones may have met: list the folder whatever the stamps say.
   std::atomic<std::uint64_t> scans_{0};
+  std::atomic<std::uint32_t> flushed_to_{0};  ///< For the next record::Durable.
+  bool check_torn_ = false;
 
   mutable std::mutex views_mutex_;
   std::set<SessionView*> views_;
@@ -190,7 +212,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::map<SessionView*, std::function<void()>> notify_;
   std::mutex expected_mutex_;
   std::unordered_multiset<std::uint64_t> expected_;
-  std::set<Uid> failed_summaries_;
+  mutable HotKeys hot_keys_;
 };
 
 std::uint64_t event_hash(int directory_tag, std::string_view name);

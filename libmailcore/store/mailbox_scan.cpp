@@ -1,4 +1,5 @@
 // Bringing the image and the directories together: other programs add, flag and remove files at any time.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -93,7 +94,7 @@ Status Mailbox::list_names(bool all, std::vector<Found>& found) const {
   return {};
 }
 
-Status Mailbox::scan(Writing& writing) {
+Status Mailbox::scan(Writing& writing, bool list_locked) {
   Stamp now;
   look(now);
   const bool suspect = suspect_.exchange(false);
@@ -154,11 +155,27 @@ Status Mailbox::scan(Writing& writing) {
   if (!missing.empty()) {
     // A file that is renamed while its directory is read may show under neither name: only what is missing twice is
     // gone.
-    std::vector<Found> second;
+    // And only by a listing during which the directories did not change.
     all = true;
-    wanted = missing;
-    MAIL_CHECK(list_names(true, second));
-    match(second, true);
+    bool sure = false;
+    for (int attempt = 0; attempt < 20 && !missing.empty() && !sure; ++attempt) {
+      Stamp before, after;
+      look(before);
+      std::vector<Found> again;
+      MAIL_CHECK(list_names(true, again));
+      look(after);
+      wanted = missing;
+      match(again, true);
+      const auto wall =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(context_->clock->now().time_since_epoch()).count();
+      sure = before.cur_time == after.cur_time && before.new_time == after.new_time &&
+             wall - std::max(before.cur_time, before.new_time) > kTick / 2;
+      if (!sure && !missing.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    if (!sure && !missing.empty()) {
+      missing.clear();  // too busy to tell: the next look will
+      suspect_ = true;
+    }
     record::Expunged expunged{modseq, false, {}};
     std::int64_t octets = 0;
     for (const auto row : missing) {
@@ -168,6 +185,19 @@ Status Mailbox::scan(Writing& writing) {
     if (!missing.empty()) {
       if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(missing.size()));
       records.push_back(std::move(expunged));
+    }
+  }
+  std::optional<Dotlock> lock;
+  if (!unknown.empty() && !list_locked) {
+    MAIL_TRY(taken, Dotlock::take(*context_->disk, place_.folder, std::string(kUidlistLock)));
+    lock.emplace(std::move(taken));
+    Stamp then;
+    stamp_uidlist(place_.folder, then);
+    if (!same_list(now, then)) {
+      // Another program gave UIDs since we listed the folder: its messages come first, so all is listed again, now
+      // under the lock.
+      suspect_ = true;
+      return scan(writing, true);
     }
   }
   if (!unknown.empty())
@@ -207,9 +237,7 @@ Status Mailbox::take_in(Writing&, std::vector<Found>& unknown, std::vector<Recor
     if (!found || !S_ISREG(found->st_mode)) return;
     const auto parsed = parse_file_name(file.name);
     const auto octets = static_cast<std::uint64_t>(found->st_size);
-    // A file of ours that is shorter than its name says was torn by a power cut before anyone was told that it is here.
-    if (parsed.octets && octets < *parsed.octets && parsed.wire_octets && file.name.find(".M") != std::string::npos &&
-        file.name.find('Q') != std::string::npos) {
+    if (torn(directory, file.name)) {
       log_event(LogLevel::warning, "message-torn", {{"file", concat({directory.path(), "/", file.name})}});
       (void)context_->disk->rename(directory, file.name, tmp_, file.name);
       return;
@@ -244,6 +272,40 @@ Status Mailbox::take_in(Writing&, std::vector<Found>& unknown, std::vector<Recor
   return {};
 }
 
+bool Mailbox::torn(const Directory& directory, const std::string& name) const {
+  const auto check = check_of(name);
+  if (check.empty()) return false;
+  const auto parsed = parse_file_name(name);
+  if (!parsed.octets) return false;
+  auto fd = context_->disk->open(directory, name, O_RDONLY | O_NONBLOCK);
+  if (!fd) return false;
+  const auto file = MessageFile::open(std::move(*fd));
+  if (!file) return false;
+  const auto raw = (*file)->raw();
+  return raw.size() != *parsed.octets || check_text(XXH3_64bits(raw.data(), raw.size())) != check;
+}
+
+Status Mailbox::drop_torn(Writing& writing) {
+  check_torn_ = false;
+  record::Expunged expunged{next_modseq(), false, {}};
+  std::int64_t octets = 0, messages = 0;
+  for (auto row = image_.lower_bound(static_cast<Uid>(number(image_.durable) + 1)); row < image_.rows(); ++row) {
+    if (image_.tombstone(row)) continue;
+    const auto name = image_.file_name(row);
+    const auto& directory = image_.in_new(row) ? new_ : cur_;
+    if (!torn(directory, name)) continue;
+    log_event(LogLevel::warning, "message-torn", {{"file", concat({directory.path(), "/", name})}});
+    (void)context_->disk->rename(directory, name, tmp_, name);
+    expunged.uids.add(image_.uid(row));
+    octets += static_cast<std::int64_t>(image_.file_octets(row));
+    ++messages;
+  }
+  if (image_.rows() > 0) flushed_to_ = std::max(flushed_to_.load(), number(image_.uid(image_.rows() - 1)));
+  if (expunged.uids.empty()) return {};
+  if (place_.usage) place_.usage(-octets, -messages);
+  return applied(writing, Batch{{std::move(expunged)}, {}, 0});
+}
+
 std::string Mailbox::whole_uidlist(const UidlistHeader& header, const std::vector<AddedRow>& more) const {
   std::string out = format_uidlist_header(header);
   for (RowNumber row = 0; row < image_.rows(); ++row)
@@ -252,13 +314,11 @@ std::string Mailbox::whole_uidlist(const UidlistHeader& header, const std::vecto
   return out;
 }
 
-/// Gives each row its UID: the one that the list has for its name, else the next. The list is durable when this
-/// returns: a UID that a client has seen is never given to another message.
+/// Under the uid list's lock. Gives each row its UID: the one that the list has for its name, else the next. The list
+/// is durable when this returns: a UID that a client has seen is never given to another message.
 Result<UidSet> Mailbox::give_uids(std::vector<AddedRow>& rows) {
   auto& disk = *context_->disk;
   const bool flush = context_->settings.flush;
-  MAIL_TRY(lock, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
-  (void)lock;
   std::uint32_t next = number(image_.uid_next);
   const std::uint32_t last = image_.rows() == 0 ? 0 : number(image_.uid(image_.rows() - 1));
   Stamp now;

@@ -39,6 +39,12 @@ Result<std::shared_ptr<MessageFile>> Mailbox::open_message(Uid uid) {
   return MessageFile::open(std::move(fd));
 }
 
+Status Mailbox::add_filters(std::vector<record::Filters::Row> rows) {
+  if (rows.empty()) return {};
+  MAIL_TRY(writing, begin());
+  return applied(writing, Batch{{record::Filters{std::move(rows)}}, {}, 0});
+}
+
 Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
   constexpr std::size_t kPiece = 4096;  // bounds the memory of finished records
   std::vector<Uid> wanted;
@@ -47,8 +53,8 @@ Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
     for (const auto& range : uids.ranges()) {
       for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row) {
         if (image_.tombstone(row)) continue;
-        const bool missing =
-            sizes_only ? image_.wire_octets(row) == 0 : !place_.summaries->plausible(image_.summary(row));
+        const bool missing = sizes_only ? image_.wire_octets(row) == 0 && image_.file_octets(row) != 0
+                                        : !place_.summaries->plausible(image_.summary(row));
         if (missing) wanted.push_back(image_.uid(row));
       }
     }
@@ -63,6 +69,10 @@ Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
       const auto file = open_message(uid);
       if (!file) return;  // gone meanwhile
       const auto raw = (*file)->raw();
+      if (sizes_only) {  // the summary waits until it is asked for
+        rows[i] = {uid, raw.size(), (*file)->wire_octets(), 0};
+        return;
+      }
       records[i] = summarise(raw, tree);
       rows[i] = {uid, raw.size(), 0, 0};
       if (const auto summary = parse_summary(records[i])) rows[i].wire_octets = summary->octets;
@@ -71,12 +81,15 @@ Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
     record::Known known;
     std::vector<std::string> good;
     for (std::size_t i = 0; i < count; ++i) {
-      if (records[i].empty()) continue;
-      good.push_back(std::move(records[i]));
+      if (number(rows[i].uid) == 0) continue;
+      if (!sizes_only) good.push_back(std::move(records[i]));
       known.rows.push_back(rows[i]);
     }
-    MAIL_TRY(refs, place_.summaries->append(good));
-    for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
+    if (!good.empty()) {
+      MAIL_TRY(refs, place_.summaries->append(good));
+      for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
+    }
+    if (known.rows.empty()) continue;
     MAIL_TRY(writing, begin());
     MAIL_CHECK(applied(writing, Batch{{std::move(known)}, {}, 0}));
   }

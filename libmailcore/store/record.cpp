@@ -39,6 +39,7 @@ void put_row(std::string& to, const AddedRow& row) {
   put(to, row.file_octets);
   put(to, row.wire_octets);
   put(to, row.summary);
+  put(to, row.filter);
   put_text(to, row.base);
   put_text(to, row.odd_name);
 }
@@ -54,6 +55,7 @@ AddedRow get_row(Reader& in) {
   row.file_octets = in.get<std::uint64_t>();
   row.wire_octets = in.get<std::uint64_t>();
   row.summary = in.get<std::uint64_t>();
+  row.filter = in.get<std::uint64_t>();
   row.base = std::string(in.text());
   row.odd_name = std::string(in.text());
   return row;
@@ -132,6 +134,20 @@ std::optional<Record> decode(std::string_view payload) {
       out = record::Odd{uid, std::string(in.text())};
       break;
     }
+    case 10:
+      out = record::Durable{in.get<Uid>()};
+      break;
+    case 11: {
+      record::Filters r;
+      const auto count = in.count(12);
+      r.rows.reserve(count);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        const auto uid = in.get<Uid>();
+        r.rows.push_back({uid, in.get<std::uint64_t>()});
+      }
+      out = std::move(r);
+      break;
+    }
     default:
       return std::nullopt;
   }
@@ -180,6 +196,14 @@ void encode(std::string& to, const Record& record) {
                    put(to, r.first_recent);
                  },
                  [&](const record::Stamped& r) { put(to, r.stamp); },
+                 [&](const record::Durable& r) { put(to, r.uid); },
+                 [&](const record::Filters& r) {
+                   put(to, static_cast<std::uint32_t>(r.rows.size()));
+                   for (const auto& row : r.rows) {
+                     put(to, row.uid);
+                     put(to, row.filter);
+                   }
+                 },
                  [&](const record::Odd& r) {
                    put(to, r.uid);
                    put_text(to, r.name);

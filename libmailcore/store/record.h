@@ -30,6 +30,7 @@ struct AddedRow {
   std::int64_t save_date = 0;
   std::uint64_t file_octets = 0;
   std::uint64_t wire_octets = 0;  ///< 0: not known.
+  std::uint64_t filter = 0;       ///< Where its search filter is; 0: none yet.
   std::uint64_t summary = 0;      ///< Where the summary is in the cache; 0: none yet.
   std::string base;               ///< With sizes, as in the file name.
   std::string odd_name;           ///< The whole file name where base and flags do not give it.
@@ -97,10 +98,26 @@ struct Odd {
   std::string name;
   bool operator==(const Odd&) const = default;
 };
+/// All messages up to this one are on the disk with their content; later ones are looked at when the mailbox is loaded.
+struct Durable {
+  Uid uid{};
+  bool operator==(const Durable&) const = default;
+};
+/// Where the search filters of messages are.
+struct Filters {
+  struct Row {
+    Uid uid{};
+    std::uint64_t filter = 0;
+    bool operator==(const Row&) const = default;
+  };
+  std::vector<Row> rows;
+  bool operator==(const Filters&) const = default;
+};
 }  // namespace record
 
-using Record = std::variant<record::Added, record::FlagsChanged, record::Expunged, record::Keyword, record::Written,
-                            record::Known, record::Buried, record::Numbers, record::Stamped, record::Odd>;
+using Record =
+    std::variant<record::Added, record::FlagsChanged, record::Expunged, record::Keyword, record::Written, record::Known,
+                 record::Buried, record::Numbers, record::Stamped, record::Odd, record::Durable, record::Filters>;
 
 /// Appends the record with its length and checksum.
 void append_record(std::string& to, const Record& record);

@@ -9,6 +9,7 @@
 #include "store/parallel.h"
 #include "store/summary.h"
 #include "store/summary_cache.h"
+#include "store/text_index.h"
 #include "store/view.h"
 
 namespace mail::store {
@@ -48,17 +49,6 @@ bool header_matches(std::string_view header, std::string_view field, std::string
   return false;
 }
 
-bool message_matches(std::string_view raw, const View::TextQuery& query, std::string_view needle, message::Tree& tree,
-                     std::string& scratch) {
-  if (query.where == Where::header) return header_matches(message::header_of(raw), query.field, needle);
-  if (needle.empty()) return true;
-  message::parse(raw, tree);
-  scratch.clear();
-  if (query.where == Where::text) message::append_header_search_text(scratch, tree.header(tree.root()));
-  message::append_body_search_text(scratch, tree);
-  return contains(scratch, needle);
-}
-
 bool from_summary(const View::TextQuery& query) {
   return query.where != Where::body && query.where != Where::text &&
          (query.where != Where::header || is_cached_field(query.field));
@@ -76,7 +66,7 @@ Result<UidSet> SessionView::search_text(const TextQuery& query, const UidSet& wi
   if (from_summary(query)) {
     MAIL_CHECK(complete_summaries(within));
     std::vector<Uid> unsure;
-    summaries(within, [&](SequenceNumber, const MessageRow& row, const Summary& summary) {
+    const auto look = [&](SequenceNumber, const MessageRow& row, const Summary& summary) {
       if (query.where != Where::header) {
         if (contains(*summary_text(summary, query.where), needle)) out.add(row.uid);
       } else if (header_matches(summary.header_fields, query.field, needle)) {
@@ -85,25 +75,89 @@ Result<UidSet> SessionView::search_text(const TextQuery& query, const UidSet& wi
         unsure.push_back(row.uid);
       }
       return true;
-    });
+    };
+    if (query.where == Where::header)
+      summaries(within, look);
+    else
+      keys(within, look);
     for (const auto uid : unsure) {
       const auto file = open_message(uid);
       if (file && header_matches(message::header_of((*file)->raw()), query.field, needle)) out.add(uid);
     }
     return out;
   }
+  if (query.where == Where::header) return search_headers(query.field, needle, within);
+  return search_bodies(query.where == Where::text, needle, within);
+}
+
+Result<UidSet> SessionView::search_headers(const std::string& field, const std::string& needle, const UidSet& within) {
+  UidSet out;
   std::vector<Uid> uids;
   existing(within).for_each([&](Uid uid) { uids.push_back(uid); });
   std::vector<char> hit(uids.size(), 0);
   in_parallel(uids.size(), 0, 16, [&](std::size_t i) {
-    thread_local message::Tree tree;
-    thread_local std::string scratch;
     const auto file = open_message(uids[i]);
-    if (file) hit[i] = message_matches((*file)->raw(), query, needle, tree, scratch) ? 1 : 0;
-    if (scratch.capacity() > (16U << 20)) scratch = std::string();
+    if (file) hit[i] = header_matches(message::header_of((*file)->raw()), field, needle) ? 1 : 0;
   });
   for (std::size_t i = 0; i < uids.size(); ++i)
     if (hit[i] != 0) out.add(uids[i]);
+  return out;
+}
+
+Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& needle, const UidSet& within) {
+  UidSet out;
+  if (needle.empty()) return existing(within);
+  struct Item {
+    Uid uid{};
+    FilterRef filter = 0;
+    bool hit = false;
+    std::string made;
+  };
+  std::vector<Item> items;
+  {
+    std::shared_lock lock(mailbox_->image_lock());
+    for_rows(within, [&](RowNumber row, SequenceNumber) {
+      items.push_back({mailbox_->image().uid(row), mailbox_->image().filter(row), false, {}});
+      return true;
+    });
+  }
+  auto& texts = mailbox_->texts();
+  const auto trigrams = needle_trigrams(needle);
+  constexpr std::size_t kPiece = 4096;  // bounds the memory of filters that are made on the way
+  for (std::size_t from = 0; from < items.size(); from += kPiece) {
+    const auto count = std::min(kPiece, items.size() - from);
+    in_parallel(count, 0, 256, [&](std::size_t i) {
+      thread_local message::Tree tree;
+      thread_local std::string scratch;
+      auto& item = items[from + i];
+      const bool known = texts.plausible(item.filter);
+      if (known && !trigrams.empty() && !texts.may_contain(item.filter, trigrams, scratch)) return;
+      const auto file = open_message(item.uid);
+      if (!file) return;
+      message::parse((*file)->raw(), tree);
+      scratch.clear();
+      message::append_header_search_text(scratch, tree.header(tree.root()));
+      const auto body = scratch.size();
+      message::append_body_search_text(scratch, tree);
+      item.hit = contains(with_header ? std::string_view(scratch) : std::string_view(scratch).substr(body), needle);
+      if (!known) item.made = make_filter(scratch);
+      if (scratch.capacity() > (16U << 20)) scratch = std::string();
+    });
+    std::vector<std::string> made;
+    std::vector<record::Filters::Row> rows;
+    for (std::size_t i = from; i < from + count; ++i) {
+      if (items[i].hit) out.add(items[i].uid);
+      if (items[i].made.empty()) continue;
+      made.push_back(std::move(items[i].made));
+      rows.push_back({items[i].uid, 0});
+    }
+    if (made.empty()) continue;
+    // A full disk costs only the index, not the answer.
+    const auto refs = texts.append(made);
+    if (!refs) continue;
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].filter = (*refs)[i];
+    (void)mailbox_->add_filters(std::move(rows));
+  }
   return out;
 }
 

@@ -10,7 +10,14 @@ constexpr std::size_t kBuffer = 128 * 1024;
 
 StagedFile::StagedFile(Disk& disk, std::shared_ptr<Mailbox> mailbox, const Directory& directory, std::string name,
                        UniqueFd fd)
-    : disk_(disk), mailbox_(std::move(mailbox)), directory_(directory), name_(std::move(name)), fd_(std::move(fd)) {}
+    : disk_(disk),
+      mailbox_(std::move(mailbox)),
+      directory_(directory),
+      name_(std::move(name)),
+      fd_(std::move(fd)),
+      hash_(XXH3_createState()) {
+  XXH3_64bits_reset(hash_.get());
+}
 
 StagedFile::~StagedFile() {
   if (!name_.empty()) (void)disk_.unlink(directory_, name_);
@@ -18,6 +25,7 @@ StagedFile::~StagedFile() {
 
 Status StagedFile::spill() {
   if (buffer_.empty()) return {};
+  XXH3_64bits_update(hash_.get(), buffer_.data(), buffer_.size());
   MAIL_CHECK(disk_.write(fd_.get(), buffer_));
   buffer_.clear();
   return {};
@@ -47,6 +55,7 @@ Status StagedFile::finish(std::int64_t internal_date) {
     pending_cr_ = false;
   }
   MAIL_CHECK(spill());
+  hash_result_ = XXH3_64bits_digest(hash_.get());
   const timespec times[2] = {{internal_date, 0}, {internal_date, 0}};
   if (::futimens(fd_.get(), times) != 0) return fail_errno("setting the time of a message");
   return {};

@@ -1,10 +1,13 @@
 // A message on its way into `tmp` of a mailbox: written with LF line ends, counted both ways.
 #pragma once
+#include <xxhash.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/disk.h"
+#include "base/freed.h"
 #include "store/account.h"
 #include "store/message_file.h"
 
@@ -20,6 +23,7 @@ class StagedFile final : public StagedMessage {
   Status finish(std::int64_t internal_date);
   std::uint64_t file_octets() const { return file_octets_; }
   std::uint64_t wire_octets() const { return file_octets_ + bare_lf_; }
+  std::uint64_t hash() const { return hash_result_; }
   const Directory& directory() const { return directory_; }
   const std::string& name() const { return name_; }
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
@@ -37,6 +41,8 @@ class StagedFile final : public StagedMessage {
   std::uint64_t file_octets_ = 0, bare_lf_ = 0;
   bool pending_cr_ = false;
   char last_ = 0;
+  std::unique_ptr<XXH3_state_t, Freed<XXH3_freeState>> hash_;
+  std::uint64_t hash_result_ = 0;
 };
 
 }  // namespace mail::store

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "base/strings.h"
-#include "store/dotlock.h"
 
 namespace mail::store {
 
@@ -96,8 +95,6 @@ std::vector<std::string> read_keywords(Disk& disk, const Directory& mailbox) {
 }
 
 Status write_keywords(Disk& disk, const Directory& mailbox, const std::vector<std::string>& names) {
-  MAIL_TRY(lock, Dotlock::take(disk, mailbox, std::string(kKeywords) + ".lock"));
-  (void)lock;
   return replace_file(disk, mailbox, std::string(kKeywords), format_keywords(names));
 }
 

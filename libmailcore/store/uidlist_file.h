@@ -26,6 +26,7 @@ Status write_uidlist(Disk& disk, const Directory& mailbox, std::string_view text
 Result<UidlistHeader> read_uidlist_header(Disk& disk, const Directory& mailbox);
 
 std::vector<std::string> read_keywords(Disk& disk, const Directory& mailbox);
+/// Under the dotlock `dovecot-keywords.lock`, in which the file was read.
 Status write_keywords(Disk& disk, const Directory& mailbox, const std::vector<std::string>& names);
 
 /// Writes `name` anew by `name.tmp`, flush and rename: for the small text files of a mailbox.

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "store/account_impl.h"
+#include "store/hot_keys.h"
 #include "store/summary.h"
 #include "store/summary_cache.h"
 
@@ -64,25 +65,6 @@ RowNumber SessionView::row_of(SequenceNumber number) const {
       high = middle;
   }
   return index + static_cast<RowNumber>(low);
-}
-
-template <class Function>
-void SessionView::for_rows(const UidSet& uids, Function&& function) const {
-  if (!valid()) return;
-  const auto& image = mailbox_->image();
-  for (const auto& range : uids.ranges()) {
-    auto row = image.lower_bound(range.first);
-    if (row >= visible_) return;
-    auto gone = std::lower_bound(hidden_->begin(), hidden_->end(), row);
-    auto before = static_cast<std::uint32_t>(gone - hidden_->begin());
-    for (; row < visible_ && image.uid(row) <= range.last; ++row) {
-      if (gone != hidden_->end() && *gone == row) {
-        ++gone, ++before;
-        continue;
-      }
-      if (!function(row, static_cast<SequenceNumber>(row + 1 - before))) return;
-    }
-  }
 }
 
 MessageRow SessionView::message(RowNumber row) const {
@@ -234,7 +216,7 @@ bool SessionView::has_sizes(const UidSet& uids) const {
   if (image.sizes_known()) return true;
   bool all = true;
   for_rows(uids, [&](RowNumber row, SequenceNumber) {
-    return all = image.wire_octets(row) != 0 || image.tombstone(row) || image.summary(row) != 0;
+    return all = image.wire_octets(row) != 0 || image.file_octets(row) == 0 || image.tombstone(row);
   });
   return all;
 }
@@ -255,8 +237,10 @@ bool SessionView::has_summaries(const UidSet& uids) const {
 
 Status SessionView::complete_summaries(const UidSet& uids) { return mailbox_->complete(uids, false); }
 
-void SessionView::summaries(
-    const UidSet& uids, const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
+template <class Read>
+void SessionView::each_summary(
+    const UidSet& uids, Read&& read,
+    const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
   // In pieces: the image lock is not held while the cache is read or the caller works.
   struct Item {
     SequenceNumber number;
@@ -265,7 +249,6 @@ void SessionView::summaries(
   };
   constexpr std::size_t kPiece = 1024;
   std::vector<Item> items;
-  SummaryCache::Reading reading(mailbox_->summaries());
   std::uint64_t from = 1;
   for (;;) {
     items.clear();
@@ -280,7 +263,7 @@ void SessionView::summaries(
       });
     }
     for (auto& item : items) {
-      auto summary = reading.summary(item.ref);
+      auto summary = read(item.row.uid, item.ref);
       std::string made;
       if (!summary) {  // damaged: made anew here, exact all the same
         const auto file = mailbox_->open_message(item.row.uid);
@@ -298,6 +281,31 @@ void SessionView::summaries(
     from = std::uint64_t{number(items.back().row.uid)} + 1;
     if (from > UINT32_MAX) return;
   }
+}
+
+void SessionView::summaries(
+    const UidSet& uids, const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
+  SummaryCache::Reading reading(mailbox_->summaries());
+  each_summary(
+      uids, [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
+}
+
+void SessionView::keys(const UidSet& uids,
+                       const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
+  auto& hot = mailbox_->hot_keys();
+  std::lock_guard lock(hot.mutex());
+  hot.use_epoch(epoch_);
+  SummaryCache::Reading reading(mailbox_->summaries());
+  each_summary(
+      uids,
+      [&](Uid uid, SummaryRef ref) {
+        auto found = hot.find(uid);
+        if (found) return found;
+        found = reading.summary(ref);
+        if (found) hot.add(uid, *found);
+        return found;
+      },
+      function);
 }
 
 Result<FlagOutcome> SessionView::store_flags(const FlagChange& change) {
@@ -376,7 +384,8 @@ Changes SessionView::sync(bool expunges_allowed) {
   told_keywords_ = static_cast<std::uint32_t>(image.keyword_names().size());
   out.exists = exists_;
   if (visible_ == image.rows() && all_told) told_modseq_ = image.modseq_highest;
-  mailbox_->forget_told();
+  // A pass over all views: not for each of a thousand sessions that hear of one new message.
+  if (image.notices().size() > 16 || !image.tombstones()->empty()) mailbox_->forget_told();
   lock.unlock();
   if (out.exists_changed) out.recent = recent();
   return out;

@@ -1,5 +1,6 @@
 // A session's view of a Mailbox: which rows it has been told of, and therefore what its sequence numbers mean.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -44,6 +45,9 @@ class SessionView final : public View {
   void summaries(const UidSet& uids,
                  const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
 
+  void keys(const UidSet& uids,
+            const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
+
   Result<FlagOutcome> store_flags(const FlagChange& change) override;
   Result<UidSet> expunge(const UidSet* uids) override;
   Result<CopyOutcome> copy(const UidSet& uids, std::string_view to) override;
@@ -72,9 +76,14 @@ class SessionView final : public View {
   /// lock.
   template <class Function>
   void for_rows(const UidSet& uids, Function&& function) const;
+  template <class Read>
+  void each_summary(const UidSet& uids, Read&& read,
+                    const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const;
   RowNumber row_of(SequenceNumber number) const;
   std::uint32_t hidden_before(RowNumber row) const;
   bool hidden(RowNumber row) const;
+  Result<UidSet> search_headers(const std::string& field, const std::string& needle, const UidSet& within);
+  Result<UidSet> search_bodies(bool with_header, const std::string& needle, const UidSet& within);
   Result<CopyOutcome> transfer(const UidSet& uids, std::string_view to, bool move);
   MessageRow message(RowNumber row) const;
   bool valid() const { return epoch_ == mailbox_->epoch(); }
@@ -95,5 +104,24 @@ class SessionView final : public View {
   std::uint32_t told_keywords_ = 0;
   std::uint32_t exists_ = 0;
 };
+
+template <class Function>
+void SessionView::for_rows(const UidSet& uids, Function&& function) const {
+  if (!valid()) return;
+  const auto& image = mailbox_->image();
+  for (const auto& range : uids.ranges()) {
+    auto row = image.lower_bound(range.first);
+    if (row >= visible_) return;
+    auto gone = std::lower_bound(hidden_->begin(), hidden_->end(), row);
+    auto before = static_cast<std::uint32_t>(gone - hidden_->begin());
+    for (; row < visible_ && image.uid(row) <= range.last; ++row) {
+      if (gone != hidden_->end() && *gone == row) {
+        ++gone, ++before;
+        continue;
+      }
+      if (!function(row, static_cast<SequenceNumber>(row + 1 - before))) return;
+    }
+  }
+}
 
 }  // namespace mail::store

@@ -362,3 +362,38 @@ TEST_CASE("delivery: once, to several mailboxes, seen by an open session") {
   CHECK(list->row(Uid{1})->flags == Flags::seen);
   view->set_notify({});
 }
+
+TEST_CASE("a text search gives what a full scan gives, with and without its index") {
+  mail::test::TemporaryDirectory dir;
+  Bench bench(dir / "Maildir");
+  const std::vector<std::string> words{"alpha", "beta", "gamma", "Straße", "日本語", "delta"};
+  for (unsigned i = 0; i < 40; ++i) {
+    std::string body;
+    for (unsigned w = 0; w < words.size(); ++w)
+      if ((i * 7 + w * 3) % 5 < 2) body += words[w] + " ";
+    bench.append("number " + std::to_string(i));
+    const auto text = simple_message("x" + std::to_string(i), body);
+    const auto typed =
+        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n" + text;
+    NewMessage message;
+    message.octets = typed;
+    REQUIRE(bench.account->append("INBOX", {&message, 1}));
+  }
+  auto view = bench.select();
+  for (const auto* needle : {"ALPHA", "et", "a", "strasse", "本語", "nothing", "a gam", "Number 3", "x1"}) {
+    for (const auto where : {View::TextQuery::Where::body, View::TextQuery::Where::text}) {
+      View::TextQuery query;
+      query.where = where;
+      query.needle = needle;
+      INFO(needle);
+      const auto first = view->search_text(query, all());
+      REQUIRE(first);
+      const auto second = view->search_text(query, all());
+      REQUIRE(second);
+      CHECK(first->text() == second->text());
+      if (std::string_view(needle) == "nothing") CHECK(first->empty());
+      if (std::string_view(needle) == "ALPHA") CHECK(first->count() == 16);
+      if (std::string_view(needle) == "x1") CHECK(first->empty() == (where == View::TextQuery::Where::body));
+    }
+  }
+}

@@ -1,0 +1,308 @@
+// Power lost after any call to the disk, or any call failing: what was acknowledged is there, whole; nothing is there
+// half; UIDs stay.
+#include <catch2/catch.hpp>
+#include <functional>
+#include <map>
+
+#include "store/deliver.h"
+#include "tests/store/support.h"
+#include "tests/support/faulty_disk.h"
+
+using namespace mail;
+using namespace mail::store;
+using namespace mail::store::test;
+using mail::test::FaultyDisk;
+using mail::test::Loss;
+
+namespace {
+
+StoreSettings careful() {
+  auto settings = quick_settings();
+  settings.flush = true;
+  settings.watch = false;
+  return settings;
+}
+
+/// INBOX with three messages, the second one flagged; an empty "Other".
+void prepare(const std::string& maildir) {
+  Bench bench(maildir, quick_settings());
+  bench.append("m1");
+  bench.append("m2", Flags::flagged);
+  bench.append("m3");
+  if (!bench.account->create("Other")) throw std::runtime_error("create");
+  bench.select();
+  bench.select("Other");
+}
+
+struct State {
+  std::map<std::uint32_t, std::string> subjects;
+  std::map<std::uint32_t, Flags> flags;
+  std::multimap<std::string, std::uint32_t> uids;
+};
+
+/// What a session finds; every message must be whole.
+State look(Bench& bench, const std::string& mailbox) {
+  State out;
+  auto view = bench.account->select(mailbox, true);
+  if (!view) return out;
+  (*view)->rows(all(), [&](SequenceNumber, const MessageRow& row) {
+    const auto file = (*view)->open_message(row.uid);
+    REQUIRE(file);
+    const auto text = (*file)->wire();
+    const auto at = text.find("Subject: ");
+    REQUIRE(at != std::string::npos);
+    const auto subject = text.substr(at + 9, text.find('\r', at) - at - 9);
+    CHECK(text == simple_message(subject));
+    CHECK(row.octets == text.size());
+    out.subjects[number(row.uid)] = subject;
+    out.flags[number(row.uid)] = row.flags;
+    out.uids.emplace(subject, number(row.uid));
+    return true;
+  });
+  return out;
+}
+
+/// The machine was away for a while: a lock whose owner cannot be read any more is broken by its age.
+void age_locks(const std::filesystem::path& root) {
+  const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(10);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root))
+    if (entry.path().extension() == ".lock") std::filesystem::last_write_time(entry.path(), then);
+}
+
+using Action = std::function<bool(Bench&)>;  ///< Returns whether it was acknowledged.
+using Check = std::function<void(Bench&, bool acknowledged)>;
+
+/// Runs the action with the power lost after each number of calls, then checks.
+void each_loss(const Action& action, const Check& check) {
+  for (const auto loss : {Loss::all, Loss::data, Loss::half_data}) {
+    for (int calls = 0; calls < 2000; ++calls) {
+      mail::test::TemporaryDirectory dir;
+      const auto maildir = dir / "Maildir";
+      prepare(maildir);
+      bool acknowledged = false, finished = false;
+      FaultyDisk disk(dir.path().string(), calls);
+      try {
+        Bench bench(maildir, careful(), disk);
+        acknowledged = action(bench);
+        finished = !disk.stopped();
+      } catch (const std::runtime_error&) {  // it could not even be opened
+      }
+      disk.lose_power(loss);
+      age_locks(dir.path());
+      INFO("loss " << static_cast<int>(loss) << " after " << calls << " calls, acknowledged " << acknowledged);
+      Bench after(maildir, careful());
+      check(after, acknowledged);
+      if (finished) break;
+    }
+  }
+}
+
+/// Runs the action with each single call failing (no space), then checks in the same process and in a new one.
+void each_failure(const Action& action, const Check& check) {
+  for (int calls = 0; calls < 2000; ++calls) {
+    mail::test::TemporaryDirectory dir;
+    const auto maildir = dir / "Maildir";
+    prepare(maildir);
+    FaultyDisk disk(dir.path().string(), calls, ENOSPC);
+    bool finished = false;
+    INFO("ENOSPC at call " << calls);
+    try {
+      Bench bench(maildir, careful(), disk);
+      const bool acknowledged = action(bench);
+      finished = !disk.stopped();
+      if (!finished) check(bench, acknowledged);
+    } catch (const std::runtime_error&) {
+    }
+    Bench after(maildir, careful());
+    look(after, "INBOX");
+    if (finished) break;
+  }
+}
+
+void originals_stay(const State& inbox) {
+  CHECK(inbox.subjects.count(1) == 1);
+  CHECK(inbox.subjects.count(2) == 1);
+  CHECK(inbox.subjects.count(3) == 1);
+  if (inbox.subjects.size() < 3) return;
+  CHECK(inbox.subjects.at(1) == "m1");
+  CHECK(inbox.subjects.at(2) == "m2");
+  CHECK(inbox.subjects.at(3) == "m3");
+  CHECK(inbox.flags.at(2) == Flags::flagged);
+}
+
+bool append_one(Bench& bench, const std::string& subject) {
+  const auto text = simple_message(subject);
+  NewMessage message;
+  message.octets = text;
+  const auto done = bench.account->append("INBOX", {&message, 1});
+  if (!done) UNSCOPED_INFO(done.error().text);
+  return static_cast<bool>(done);
+}
+
+}  // namespace
+
+TEST_CASE("APPEND survives the loss of power", "[crash]") {
+  const Action action = [](Bench& bench) { return append_one(bench, "new"); };
+  const Check check = [](Bench& bench, bool acknowledged) {
+    const auto inbox = look(bench, "INBOX");
+    originals_stay(inbox);
+    CHECK(inbox.uids.count("new") <= 1);
+    if (acknowledged) CHECK(inbox.subjects.count(4) == 1);
+    // UIDs go on from there.
+    REQUIRE(append_one(bench, "next"));
+    CHECK(look(bench, "INBOX").uids.find("next")->second >= 4);
+  };
+  each_loss(action, check);
+  each_failure(action, [](Bench& bench, bool acknowledged) {
+    const auto inbox = look(bench, "INBOX");
+    originals_stay(inbox);
+    CHECK(inbox.uids.count("new") == (acknowledged ? 1 : 0));
+    CHECK(append_one(bench, "after"));  // it goes on when there is room again
+  });
+}
+
+TEST_CASE("COPY survives the loss of power", "[crash]") {
+  const Action action = [](Bench& bench) { return static_cast<bool>(bench.select()->copy(all(), "Other")); };
+  each_loss(action, [](Bench& bench, bool acknowledged) {
+    originals_stay(look(bench, "INBOX"));
+    const auto other = look(bench, "Other");
+    CHECK(other.subjects.size() <= 3);
+    if (acknowledged) CHECK(other.subjects.size() == 3);
+  });
+  each_failure(action, [](Bench& bench, bool acknowledged) {
+    originals_stay(look(bench, "INBOX"));
+    if (!acknowledged) CHECK(look(bench, "Other").subjects.empty());
+  });
+}
+
+TEST_CASE("MOVE leaves each message in one of the two mailboxes", "[crash]") {
+  const Action action = [](Bench& bench) { return static_cast<bool>(bench.select()->move(all(), "Other")); };
+  each_loss(action, [](Bench& bench, bool acknowledged) {
+    const auto inbox = look(bench, "INBOX"), other = look(bench, "Other");
+    for (const auto* subject : {"m1", "m2", "m3"}) CHECK(inbox.uids.count(subject) + other.uids.count(subject) == 1);
+    if (acknowledged) CHECK(other.subjects.size() == 3);
+  });
+  each_failure(action, [](Bench& bench, bool acknowledged) {
+    const auto inbox = look(bench, "INBOX"), other = look(bench, "Other");
+    CHECK(inbox.subjects.size() + other.subjects.size() == 3);
+    if (acknowledged) CHECK(other.subjects.size() == 3);
+  });
+}
+
+TEST_CASE("flags and expunges survive the loss of power", "[crash]") {
+  const Action action = [](Bench& bench) {
+    auto view = bench.select();
+    FlagChange change;
+    change.uids = UidSet::of(Uid{1});
+    change.flags = Flags::seen;
+    const bool flagged = static_cast<bool>(view->store_flags(change));
+    change.uids = UidSet::of(Uid{3});
+    change.flags = Flags::deleted;
+    if (!view->store_flags(change)) return false;
+    const bool expunged = static_cast<bool>(view->expunge(nullptr));
+    return flagged && expunged;
+  };
+  each_loss(action, [](Bench& bench, bool acknowledged) {
+    const auto inbox = look(bench, "INBOX");
+    CHECK(inbox.subjects.count(1) == 1);
+    CHECK(inbox.subjects.count(2) == 1);
+    if (!acknowledged) return;
+    CHECK(inbox.flags.at(1) == Flags::seen);
+    CHECK(inbox.uids.count("m3") == 0);
+  });
+  each_failure(action, [](Bench& bench, bool) {
+    const auto inbox = look(bench, "INBOX");
+    CHECK(inbox.subjects.count(2) == 1);
+  });
+}
+
+TEST_CASE("CREATE, RENAME and DELETE survive the loss of power", "[crash]") {
+  each_loss(
+      [](Bench& bench) {
+        if (!append_one(bench, "x")) return false;
+        return static_cast<bool>(bench.account->rename("Other", "Else")) &&
+               static_cast<bool>(bench.account->create("Made"));
+      },
+      [](Bench& bench, bool acknowledged) {
+        originals_stay(look(bench, "INBOX"));
+        const auto entries = bench.account->list();
+        REQUIRE(entries);
+        int others = 0, made = 0;
+        for (const auto& entry : *entries) {
+          others += entry.name == "Other" || entry.name == "Else" ? 1 : 0;
+          made += entry.name == "Made" ? 1 : 0;
+          CHECK(bench.account->select(entry.name, false));
+        }
+        CHECK(others == 1);
+        if (acknowledged) CHECK(made == 1);
+      });
+}
+
+TEST_CASE("a delivery is there once, whatever is repeated", "[crash]") {
+  const auto text = simple_message("mail");
+  const auto run = [&](Bench& bench, bool repeated) {
+    Delivery delivery;
+    delivery.content = text;
+    DeliveryTarget target;
+    target.account = bench.account;
+    // The test's process has delivered it in the rounds before: the id must be another one each time, as the directory
+    // is.
+    target.id = "id" + std::to_string(std::hash<std::string>{}(bench.account->location().maildir));
+    target.repeated = repeated;
+    delivery.targets.push_back(target);
+    target.mailbox = "Other";
+    delivery.targets.push_back(target);
+    const auto out = deliver(*bench.store, {&delivery, 1});
+    return out[0].targets[0] && out[0].targets[1];
+  };
+  each_loss([&](Bench& bench) { return run(bench, false); },
+            [&](Bench& bench, bool acknowledged) {
+              if (acknowledged) CHECK(look(bench, "INBOX").uids.count("mail") == 1);
+              CHECK(look(bench, "Other").uids.count("mail") <= 1);
+              CHECK(run(bench, true));
+              CHECK(look(bench, "INBOX").uids.count("mail") == 1);
+              CHECK(look(bench, "Other").uids.count("mail") == 1);
+              originals_stay(look(bench, "INBOX"));
+            });
+}
+
+TEST_CASE("an index that is deleted, cut, flipped or of another version is noticed; mail and UIDs stay", "[crash]") {
+  mail::test::TemporaryDirectory dir;
+  const auto maildir = dir / "Maildir";
+  prepare(maildir);
+  {
+    Bench bench(maildir);
+    auto view = bench.select();
+    REQUIRE(view->complete_summaries(all()));
+  }
+  const auto saved = dir / "saved";
+  std::filesystem::copy(maildir, saved, std::filesystem::copy_options::recursive);
+  for (const auto* name : {"relais.index", "relais.log", "relais.cache", "dovecot-uidlist"}) {
+    const auto whole = mail::test::read_path(saved + "/" + name);
+    for (std::size_t step = 0; step < 40; ++step) {
+      auto text = whole;
+      const auto at = text.size() * (step % 20) / 20;
+      if (step < 20)
+        text.resize(at);
+      else
+        text[at] = static_cast<char>(text[at] ^ (1 << (step % 8)));
+      INFO(name << " step " << step);
+      std::filesystem::remove_all(maildir);
+      std::filesystem::copy(saved, maildir, std::filesystem::copy_options::recursive);
+      write_text(maildir + "/" + name, text);
+      Bench bench(maildir);
+      const auto inbox = look(bench, "INBOX");
+      CHECK(inbox.subjects.size() == 3);
+      if (std::string_view(name) != "dovecot-uidlist") originals_stay(inbox);
+      auto view = bench.select();
+      REQUIRE(view->complete_summaries(all()));
+      int count = 0;
+      view->summaries(all(), [&](SequenceNumber, const MessageRow&, const Summary& summary) {
+        ++count;
+        CHECK(summary.envelope.find("@example.org") != std::string_view::npos);
+        return true;
+      });
+      CHECK(count == 3);
+    }
+  }
+}

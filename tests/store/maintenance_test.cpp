@@ -1,0 +1,112 @@
+// Import, export, check and repair; the formats of other programs.
+#include <catch2/catch.hpp>
+
+#include "store/maintenance.h"
+#include "tests/store/support.h"
+
+using namespace mail;
+using namespace mail::store;
+using namespace mail::store::test;
+
+TEST_CASE("an mbox is imported once, however often the import is started, and exported again") {
+  mail::test::TemporaryDirectory dir;
+  const std::string mbox =
+      "From ann@example.org Fri Nov 21 09:55:06 1997\nStatus: RO\nSubject: one\n\n>From here on\n>>From quoted\n\n"
+      "From bob@example.org Fri Nov 21 09:56:06 1997\nX-Status: AF\nSubject: two\n\nFrom the middle of a text\n\n"
+      "From bob@example.org Fri Nov 21 09:56:06 1997\nX-Status: AF\nSubject: two\n\nFrom the middle of a text\n\n";
+  write_text(dir / "mbox", mbox);
+  Bench bench(dir / "Maildir");
+  int calls = 0;
+  const auto stopped = import_mbox(*bench.account, "Old", dir / "mbox", [&](auto, auto) { return ++calls < 2; });
+  REQUIRE(stopped);
+  CHECK(stopped->imported == 2);
+  const auto report = import_mbox(*bench.account, "Old", dir / "mbox", {});
+  REQUIRE(report);
+  CHECK(report->imported == 1);
+  CHECK(report->there_already == 2);
+  auto view = bench.select("Old");
+  CHECK(view->exists() == 3);
+  CHECK(view->row(Uid{1})->flags == Flags::seen);
+  CHECK(view->row(Uid{2})->flags == (Flags::answered | Flags::flagged));
+  CHECK((*view->open_message(Uid{1}))->raw() == "Status: RO\nSubject: one\n\nFrom here on\n>From quoted\n");
+  const auto exported = export_mbox(*bench.account, "Old", dir / "out", {});
+  REQUIRE(exported);
+  CHECK(*exported == 3);
+  const auto text = mail::test::read_path(dir / "out");
+  CHECK(text.starts_with("From MAILER-DAEMON "));
+  CHECK(text.find("\n>From here on\n>>From quoted\n") != std::string::npos);
+  const auto maildir = export_maildir(*bench.account, "Old", dir / "copy", {});
+  REQUIRE(maildir);
+  CHECK(names_in(dir / "copy/cur").size() == 3);
+  REQUIRE(export_maildir(*bench.account, "Old", dir / "copy", {}));
+  CHECK(names_in(dir / "copy/cur").size() == 3);
+  const auto back = import_maildir(*bench.account, "Back", dir / "copy", {});
+  REQUIRE(back);
+  CHECK(back->imported == 3);
+  CHECK(bench.select("Back")->row(Uid{3})->flags == (Flags::answered | Flags::flagged));
+}
+
+TEST_CASE("a Maildir that Dovecot served keeps its UIDs and keywords; Courier's list is taken over") {
+  mail::test::TemporaryDirectory dir;
+  std::filesystem::create_directories(dir / "Maildir/cur");
+  std::filesystem::create_directories(dir / "Maildir/new");
+  std::filesystem::create_directories(dir / "Maildir/tmp");
+  std::filesystem::create_directories(dir / "Maildir/.Old/cur");
+  write_text(dir / "Maildir/cur/1276528487.M364837P9451.kurkku,S=11,W=13:2,Sb", "Subject: a\n");
+  write_text(dir / "Maildir/cur/1276533073.M242911P3632.kurkku:2,F", "Subject: b\n");
+  write_text(dir / "Maildir/new/1276533074.M242911P3632.kurkku", "Subject: c\n");
+  write_text(
+      dir / "Maildir/dovecot-uidlist",
+      "3 V1275660208 N25022 G3085f01b7f11094c501100008c4a11c1\n25006 "
+      ":1276528487.M364837P9451.kurkku,S=11,W=13:2,\n25010 :gone\n25017 W2481 S2457 :1276533073.M242911P3632.kurkku\n");
+  write_text(dir / "Maildir/dovecot-keywords", "0 Junk\n1 NonJunk\n");
+  write_text(dir / "Maildir/subscriptions", "Old\nWork.B&APw-ro\n");
+  write_text(dir / "Maildir/.Old/cur/1.a:2,S", "Subject: x\n");
+  write_text(dir / "Maildir/.Old/cur/2.b:2,", "Subject: y\n");
+  write_text(dir / "Maildir/.Old/courierimapuiddb", "1 777 43\n41 2.b\n42 1.a\n");
+  Bench bench(dir / "Maildir");
+  auto view = bench.select();
+  CHECK(number(view->uid_validity()) == 1275660208);
+  CHECK(view->existing(all()).text() == "25006,25017,25022");
+  CHECK(view->mailbox_id() == "3085f01b7f11094c501100008c4a11c1");
+  CHECK(view->keywords() == std::vector<std::string>{"Junk", "NonJunk"});
+  CHECK(view->row(Uid{25006})->keywords == 2);
+  CHECK(mail::test::read_path(dir / "Maildir/dovecot-uidlist")
+            .ends_with("25017 W2481 S2457 :1276533073.M242911P3632.kurkku\n25022 :1276533074.M242911P3632.kurkku\n"));
+  auto old = bench.select("Old");
+  CHECK(number(old->uid_validity()) == 777);
+  CHECK(old->existing(all()).text() == "41:42");
+  CHECK(old->row(Uid{42})->flags == Flags::seen);
+  const auto entries = bench.account->list();
+  CHECK(entries->size() == 3);
+  // Dovecot takes its turn: it gives a UID to a new message and writes the list anew.
+  write_text(dir / "Maildir/cur/1276533075.M1P3632.kurkku:2,", "Subject: d\n");
+  auto list = mail::test::read_path(dir / "Maildir/dovecot-uidlist");
+  list.replace(list.find("N25022"), 6, "N25031");
+  write_text(dir / "Maildir/dovecot-uidlist", list + "25030 :1276533075.M1P3632.kurkku\n");
+  REQUIRE(view->refresh());
+  view->sync(true);
+  CHECK(view->existing(all()).text() == "25006,25017,25022,25030");
+  CHECK(bench.append("e") == Uid{25031});
+}
+
+TEST_CASE("check finds what does not fit, repair puts it right") {
+  mail::test::TemporaryDirectory dir;
+  Bench bench(dir / "Maildir");
+  for (int i = 0; i < 3; ++i) bench.append("m" + std::to_string(i));
+  REQUIRE(reindex(*bench.account, "INBOX", {}));
+  auto report = check_mailbox(*bench.account, "INBOX", false);
+  REQUIRE(report);
+  CHECK(report->messages == 3);
+  CHECK(report->problems.empty());
+  std::filesystem::remove(dir / "Maildir/dovecot-uidlist");
+  report = check_mailbox(*bench.account, "INBOX", false);
+  REQUIRE(report);
+  CHECK_FALSE(report->problems.empty());
+  report = check_mailbox(*bench.account, "INBOX", true);
+  REQUIRE(report);
+  report = check_mailbox(*bench.account, "INBOX", false);
+  REQUIRE(report);
+  CHECK(report->problems.empty());
+  CHECK(bench.select()->existing(all()).text() == "1:3");
+}

@@ -10,7 +10,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual WallTime now() const = 0;      ///< For dates that are written down. May jump.
+  virtual WallTime now() const = 0;       ///< For dates that are written down. May jump.
   virtual SteadyTime steady() const = 0;  ///< For time limits. Never goes back.
   static Clock& system();
 };

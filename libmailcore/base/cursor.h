@@ -10,7 +10,8 @@
 
 namespace mail {
 
-/// `take_x` may decline and then consumes nothing. Octets are not text: NUL is data, and sets are asked with unsigned char.
+/// `take_x` may decline and then consumes nothing. Octets are not text: NUL is data, and sets are asked with unsigned
+/// char.
 class Cursor {
  public:
   explicit Cursor(std::string_view octets) : all_(octets), rest_(octets) {}

@@ -49,7 +49,9 @@ class SystemDisk final : public Disk {
     }
     return {};
   }
-  Status truncate(int fd, std::uint64_t octets) override { return done(::ftruncate(fd, static_cast<off_t>(octets)), "truncating"); }
+  Status truncate(int fd, std::uint64_t octets) override {
+    return done(::ftruncate(fd, static_cast<off_t>(octets)), "truncating");
+  }
   Status allocate(int fd, std::uint64_t offset, std::uint64_t octets) override {
     const int error = ::posix_fallocate(fd, static_cast<off_t>(offset), static_cast<off_t>(octets));
     if (error != 0) return fail_errno("reserving room on disk", {}, error);
@@ -57,15 +59,19 @@ class SystemDisk final : public Disk {
   }
   Status sync(int fd) override { return done(::fsync(fd), "syncing"); }
   Status sync_data(int fd) override { return done(::fdatasync(fd), "syncing"); }
-  Status sync_directory(const Directory& directory) override { return done(::fsync(directory.fd()), "syncing directory", directory.path()); }
+  Status sync_directory(const Directory& directory) override {
+    return done(::fsync(directory.fd()), "syncing directory", directory.path());
+  }
   Status sync_filesystem(const Directory& directory) override {
     return done(::syncfs(directory.fd()), "syncing the file system of", directory.path());
   }
   Status close(UniqueFd fd) override { return done(::close(fd.release()), "closing"); }
-  Status rename(const Directory& from, const std::string& old_name, const Directory& to, const std::string& new_name) override {
+  Status rename(const Directory& from, const std::string& old_name, const Directory& to,
+                const std::string& new_name) override {
     return done(::renameat(from.fd(), old_name.c_str(), to.fd(), new_name.c_str()), "renaming", in(from, old_name));
   }
-  Status link(const Directory& from, const std::string& old_name, const Directory& to, const std::string& new_name) override {
+  Status link(const Directory& from, const std::string& old_name, const Directory& to,
+              const std::string& new_name) override {
     return done(::linkat(from.fd(), old_name.c_str(), to.fd(), new_name.c_str(), 0), "linking", in(from, old_name));
   }
   Status unlink(const Directory& directory, const std::string& name) override {
@@ -94,7 +100,8 @@ Disk& Disk::system() {
 
 Result<struct stat> Disk::stat(const Directory& directory, const std::string& name) {
   struct stat found {};
-  if (::fstatat(directory.fd(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("looking at", in(directory, name));
+  if (::fstatat(directory.fd(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("looking at", in(directory, name));
   return found;
 }
 
@@ -132,7 +139,8 @@ Result<std::string> read_file(int fd, std::uint64_t most) {
     const auto room = std::max<std::size_t>(out.capacity() - out.size(), 16384);
     const auto old = out.size();
     out.resize(old + room);
-    const auto got = S_ISREG(found.st_mode) ? ::pread(fd, out.data() + old, room, static_cast<off_t>(offset)) : ::read(fd, out.data() + old, room);
+    const auto got = S_ISREG(found.st_mode) ? ::pread(fd, out.data() + old, room, static_cast<off_t>(offset))
+                                            : ::read(fd, out.data() + old, room);
     if (got < 0 && errno != EINTR) return fail_errno("reading");
     out.resize(old + static_cast<std::size_t>(got > 0 ? got : 0));
     if (got == 0) return out;

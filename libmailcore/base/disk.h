@@ -1,5 +1,6 @@
-// The seam to the disk: everything that must survive a power cut is written through it (spool, store, mda), so that tests can stop it after any
-// call, make any call fail, and forget what was not synced. Reading hot paths may use file descriptors directly.
+// The seam to the disk: everything that must survive a power cut is written through it (spool, store, mda), so that
+// tests can stop it after any call, make any call fail, and forget what was not synced. Reading hot paths may use file
+// descriptors directly.
 #pragma once
 #include <sys/stat.h>
 
@@ -14,7 +15,8 @@
 
 namespace mail {
 
-/// A held directory: names are resolved below its descriptor, never again from the root (threats: symlinks, rename races).
+/// A held directory: names are resolved below its descriptor, never again from the root (threats: symlinks, rename
+/// races).
 class Directory {
  public:
   Directory() = default;
@@ -44,14 +46,17 @@ class Disk {
   virtual Status truncate(int fd, std::uint64_t octets) = 0;
   /// posix_fallocate(3): room is reserved, the size grows.
   virtual Status allocate(int fd, std::uint64_t offset, std::uint64_t octets) = 0;
-  /// A failed sync is never repeated as if it could succeed: the kernel may have dropped the pages. The caller writes anew elsewhere or refuses.
-  virtual Status sync(int fd) = 0;        // fsync
-  virtual Status sync_data(int fd) = 0;   // fdatasync
+  /// A failed sync is never repeated as if it could succeed: the kernel may have dropped the pages. The caller writes
+  /// anew elsewhere or refuses.
+  virtual Status sync(int fd) = 0;       // fsync
+  virtual Status sync_data(int fd) = 0;  // fdatasync
   virtual Status sync_directory(const Directory& directory) = 0;
   virtual Status sync_filesystem(const Directory& directory) = 0;  // syncfs
   virtual Status close(UniqueFd fd) = 0;
-  virtual Status rename(const Directory& from, const std::string& old_name, const Directory& to, const std::string& new_name) = 0;
-  virtual Status link(const Directory& from, const std::string& old_name, const Directory& to, const std::string& new_name) = 0;
+  virtual Status rename(const Directory& from, const std::string& old_name, const Directory& to,
+                        const std::string& new_name) = 0;
+  virtual Status link(const Directory& from, const std::string& old_name, const Directory& to,
+                      const std::string& new_name) = 0;
   virtual Status unlink(const Directory& directory, const std::string& name) = 0;
   virtual Status make_directory(const Directory& parent, const std::string& name, mode_t mode = 0700) = 0;
   virtual Status remove_directory(const Directory& parent, const std::string& name) = 0;

@@ -50,7 +50,8 @@ std::optional<MessageId> MessageId::parse(std::string_view text) {
 }
 
 MessageId MessageId::generate(const Clock& clock) {
-  // 50 bits of microseconds (35 years from 2020 until it wraps), never the same twice in a process, then 30 bits of salt.
+  // 50 bits of microseconds (35 years from 2020 until it wraps), never the same twice in a process, then 30 bits of
+  // salt.
   static std::atomic<std::uint64_t> last{0};
   constexpr std::uint64_t kEpoch = 1577836800ULL * 1000000;
   auto stamp = static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) - kEpoch;

@@ -10,8 +10,9 @@
 
 namespace mail {
 
-/// Sixteen characters of 0-9A-HJKMNP-TV-Z (Crockford base 32): 48 bits of microseconds-derived time, process and counter salt. Sorts by time; unique on one
-/// host also when the clock goes back (a process never gives an id twice, and the salt is random per process).
+/// Sixteen characters of 0-9A-HJKMNP-TV-Z (Crockford base 32): 48 bits of microseconds-derived time, process and
+/// counter salt. Sorts by time; unique on one host also when the clock goes back (a process never gives an id twice,
+/// and the salt is random per process).
 class MessageId {
  public:
   static constexpr std::size_t kLength = 16;

@@ -34,7 +34,9 @@ std::atomic<LogLevel> least_level{LogLevel::info};
 void append_value(std::string& line, std::string_view value) {
   bool plain = !value.empty();
   for (const char c : value)
-    if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '=' || c == '\\' || static_cast<unsigned char>(c) >= 0x7F) plain = false;
+    if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '=' || c == '\\' ||
+        static_cast<unsigned char>(c) >= 0x7F)
+      plain = false;
   if (plain) {
     line += value;
     return;
@@ -49,20 +51,28 @@ void append_value(std::string& line, std::string_view value) {
 
 std::string_view level_name(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return "debug";
-    case LogLevel::info: return "info";
-    case LogLevel::warning: return "warning";
-    case LogLevel::error: return "error";
+    case LogLevel::debug:
+      return "debug";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::warning:
+      return "warning";
+    case LogLevel::error:
+      return "error";
   }
   return "info";
 }
 
 int syslog_priority(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return LOG_DEBUG;
-    case LogLevel::info: return LOG_INFO;
-    case LogLevel::warning: return LOG_WARNING;
-    case LogLevel::error: return LOG_ERR;
+    case LogLevel::debug:
+      return LOG_DEBUG;
+    case LogLevel::info:
+      return LOG_INFO;
+    case LogLevel::warning:
+      return LOG_WARNING;
+    case LogLevel::error:
+      return LOG_ERR;
   }
   return LOG_INFO;
 }
@@ -92,9 +102,10 @@ void to_journal(LogState& s, LogLevel level, std::string_view line) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strcpy(address.sun_path, "/run/systemd/journal/socket");  // a constant that fits
-  const auto datagram = concat({"PRIORITY=", decimal(syslog_priority(level)), "\nSYSLOG_IDENTIFIER=", s.program, "\nMESSAGE=", line, "\n"});
-  (void)::sendto(s.journal.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL | MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&address),
-                 sizeof address);
+  const auto datagram = concat(
+      {"PRIORITY=", decimal(syslog_priority(level)), "\nSYSLOG_IDENTIFIER=", s.program, "\nMESSAGE=", line, "\n"});
+  (void)::sendto(s.journal.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+                 reinterpret_cast<sockaddr*>(&address), sizeof address);
 }
 
 }  // namespace
@@ -133,12 +144,18 @@ void log_event(LogLevel level, std::string_view event, std::initializer_list<Log
   auto& s = state();
   const std::lock_guard lock(s.mutex);
   switch (s.target.kind) {
-    case LogTarget::Kind::none: return;
-    case LogTarget::Kind::syslog: ::syslog(syslog_priority(level), "%s", line.c_str()); return;
-    case LogTarget::Kind::journal: to_journal(s, level, line); return;
+    case LogTarget::Kind::none:
+      return;
+    case LogTarget::Kind::syslog:
+      ::syslog(syslog_priority(level), "%s", line.c_str());
+      return;
+    case LogTarget::Kind::journal:
+      to_journal(s, level, line);
+      return;
     case LogTarget::Kind::standard_error:
     case LogTarget::Kind::file: {
-      const auto whole = concat({timestamp(), " ", level_name(level), " ", s.program, "[", decimal(::getpid()), "] ", line, "\n"});
+      const auto whole =
+          concat({timestamp(), " ", level_name(level), " ", s.program, "[", decimal(::getpid()), "] ", line, "\n"});
       write_all(s.target.kind == LogTarget::Kind::file ? s.file.get() : STDERR_FILENO, whole);
       return;
     }

@@ -13,8 +13,8 @@ namespace mail {
 
 enum class LogLevel { debug, info, warning, error };
 
-/// One `key=value` of a line. Values are quoted where they hold blanks, quotes, '=' or anything not printable, which is escaped: nothing
-/// from the network can start a line or forge a key.
+/// One `key=value` of a line. Values are quoted where they hold blanks, quotes, '=' or anything not printable, which is
+/// escaped: nothing from the network can start a line or forge a key.
 struct LogField {
   std::string_view key;
   std::string value;
@@ -30,9 +30,11 @@ struct LogTarget {
   std::string path;  ///< For file.
 };
 
-/// Sets where the lines of this process go; `program` is the syslog identity and the first field. May be called again (SIGHUP reopens files).
+/// Sets where the lines of this process go; `program` is the syslog identity and the first field. May be called again
+/// (SIGHUP reopens files).
 Status log_open(std::string_view program, LogTarget target, LogLevel least);
-/// Writes one line, from any thread. `event` is a constant: `log_event(LogLevel::info, "accepted", {{"id", id}, {"octets", n}})`.
+/// Writes one line, from any thread. `event` is a constant: `log_event(LogLevel::info, "accepted", {{"id", id},
+/// {"octets", n}})`.
 void log_event(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 bool log_enabled(LogLevel level);
 

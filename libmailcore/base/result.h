@@ -28,8 +28,8 @@ using Status = Result<void>;
 [[nodiscard]] inline tl::unexpected<Error> fail(Error::Kind kind, std::string text) {
   return tl::unexpected(Error{kind, std::move(text), 0});
 }
-/// An Error from errno: "WHAT WHERE: strerror". ENOENT is not_found, EACCES/EPERM/EROFS refused, ENOSPC, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM,
-/// EAGAIN and all others temporary: mail is kept and tried again.
+/// An Error from errno: "WHAT WHERE: strerror". ENOENT is not_found, EACCES/EPERM/EROFS refused, ENOSPC, EDQUOT, EIO,
+/// EMFILE, ENFILE, ENOMEM, EAGAIN and all others temporary: mail is kept and tried again.
 [[nodiscard]] tl::unexpected<Error> fail_errno(std::string_view what, std::string_view where = {}, int number = errno);
 
 }  // namespace mail
@@ -37,13 +37,13 @@ using Status = Result<void>;
 #define MAIL_CONCAT_INNER(a, b) a##b
 #define MAIL_CONCAT(a, b) MAIL_CONCAT_INNER(a, b)
 /// Declares `name` as a reference to the value of `expression`, or returns its error.
-#define MAIL_TRY(name, expression)                                                 \
-  auto&& MAIL_CONCAT(name, _result) = (expression);                                \
+#define MAIL_TRY(name, expression)                                                                       \
+  auto&& MAIL_CONCAT(name, _result) = (expression);                                                      \
   if (!MAIL_CONCAT(name, _result)) return tl::unexpected(std::move(MAIL_CONCAT(name, _result)).error()); \
   auto&& name = *MAIL_CONCAT(name, _result)
 /// Returns the error of an expression whose value is void or of no interest.
-#define MAIL_CHECK(expression)                                                                   \
-  do {                                                                                           \
-    auto mail_check_result = (expression);                                                       \
-    if (!mail_check_result) return tl::unexpected(std::move(mail_check_result).error());         \
+#define MAIL_CHECK(expression)                                                           \
+  do {                                                                                   \
+    auto mail_check_result = (expression);                                               \
+    if (!mail_check_result) return tl::unexpected(std::move(mail_check_result).error()); \
   } while (false)

@@ -70,7 +70,8 @@ bool is_ascii(std::string_view text);
 /// UTF-8 of one code point appended; U+FFFD for what is none.
 void append_utf8(std::string& to, char32_t code_point);
 
-/// `text` fit for a terminal or a one-line message: control characters as \xNN, invalid UTF-8 as U+FFFD, bidi controls removed.
+/// `text` fit for a terminal or a one-line message: control characters as \xNN, invalid UTF-8 as U+FFFD, bidi controls
+/// removed.
 std::string printable(std::string_view text);
 
 }  // namespace mail

@@ -1,4 +1,5 @@
-// Owner of a file descriptor. A destructor cannot report lost data: what was written is synced and closed in the open (Disk).
+// Owner of a file descriptor. A destructor cannot report lost data: what was written is synced and closed in the open
+// (Disk).
 #pragma once
 #include <utility>
 

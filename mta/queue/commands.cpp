@@ -111,18 +111,19 @@ int list(Context& c) {
 }
 
 int show(Context& c) {
-  return with_entries(
-      c, {Box::queue, Box::hold, Box::local, Box::corrupt}, true, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
-        const auto now = Clock::system().now();
-        if (entries.empty())
-          return complain("no such message in the spool; mta trace tells what became of it", net::kExitNoUser);
-        if (c.json) {
-          std::cout << as_json(entries, now);
-        } else {
-          for (const auto& entry : entries) std::cout << in_full(spool, entry, now);
-        }
-        return static_cast<int>(net::kExitOk);
-      });
+  return with_entries(c, {Box::queue, Box::hold, Box::local, Box::corrupt}, true,
+                      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+                        const auto now = Clock::system().now();
+                        if (entries.empty())
+                          return complain("no such message in the spool; mta trace tells what became of it",
+                                          net::kExitNoUser);
+                        if (c.json) {
+                          std::cout << as_json(entries, now);
+                        } else {
+                          for (const auto& entry : entries) std::cout << in_full(spool, entry, now);
+                        }
+                        return static_cast<int>(net::kExitOk);
+                      });
 }
 
 int change(Context& c, std::size_t (*act)(const spool::Spool&, const std::vector<Entry>&),

@@ -41,12 +41,14 @@ TEST_CASE("base64 decodes what it encodes and nothing else") {
     const auto octets = random_octets(n);
     CHECK(from_base64(to_base64(octets)) == octets);
   }
-  for (const auto* wrong : {"a", "ab", "abc", "ab=c", "====", "a===", "YQ==YQ==", "Y Q="}) CHECK_FALSE(from_base64(wrong));
+  for (const auto* wrong : {"a", "ab", "abc", "ab=c", "====", "a===", "YQ==YQ==", "Y Q="})
+    CHECK_FALSE(from_base64(wrong));
 }
 
 TEST_CASE("UTF-8 is checked as RFC 3629 has it") {
   CHECK(is_utf8("h\xC3\xA9 \xE6\x97\xA5 \xF0\x9F\x98\x80"));
-  for (const auto* wrong : {"\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE6\x97", "\xFF", "\x80"}) CHECK_FALSE(is_utf8(wrong));
+  for (const auto* wrong : {"\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE6\x97", "\xFF", "\x80"})
+    CHECK_FALSE(is_utf8(wrong));
 }
 
 TEST_CASE("what a terminal would act on is shown, not sent") {

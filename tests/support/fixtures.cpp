@@ -17,7 +17,9 @@ std::string read_path(const std::filesystem::path& path) {
   return out.str();
 }
 
-std::string read_fixture(const std::string& name) { return read_path(std::filesystem::path(RELAIS_SOURCE_DIR) / "tests" / name); }
+std::string read_fixture(const std::string& name) {
+  return read_path(std::filesystem::path(RELAIS_SOURCE_DIR) / "tests" / name);
+}
 
 std::filesystem::path vectors(const std::string& kind) {
   const auto path = std::filesystem::path(RELAIS_VECTORS) / kind;

@@ -8,7 +8,8 @@ namespace mail::test {
 
 /// The content of tests/NAME; the test fails where there is none.
 std::string read_fixture(const std::string& name);
-/// A folder of the public test vectors (../shared/vectors/KIND), or an empty path after one clear line on standard error that the test is skipped.
+/// A folder of the public test vectors (../shared/vectors/KIND), or an empty path after one clear line on standard
+/// error that the test is skipped.
 std::filesystem::path vectors(const std::string& kind);
 std::string read_path(const std::filesystem::path& path);
 /// True where UPDATE_GOLDEN is set: golden files are rewritten, and the diff is what gets reviewed.

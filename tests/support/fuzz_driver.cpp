@@ -1,4 +1,5 @@
-// Runs a fuzz target once over files and the files of folders: what the seeds cover is tested in every build, without libFuzzer.
+// Runs a fuzz target once over files and the files of folders: what the seeds cover is tested in every build, without
+// libFuzzer.
 #include <cstdint>
 #include <filesystem>
 #include <fstream>

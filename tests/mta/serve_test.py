@@ -79,7 +79,8 @@ aliases_file = "{d}/aliases"
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL)
         for _ in range(500):
             found = re.findall(r"event=ready .*?listen=\"?([^\"\n]*)", self.log())
-            if found and found[-1].strip():
+            found = [addresses for addresses in found if addresses.strip()]  # relay is ready too, and listens nowhere
+            if found:
                 self.ports = [int(address.rsplit(":", 1)[1]) for address in found[-1].split()]
                 self.smtp, self.submission, self.submissions = self.ports[:3]
                 return self
@@ -312,9 +313,9 @@ class ServeTest(unittest.TestCase):
 
 class SettingsTest(unittest.TestCase):
     def server(self, extra, **options):
-        server = Server(extra, **options).start()
+        server = Server(extra, **options)
         self.addCleanup(server.stop)
-        return server
+        return server.start()
 
     def test_trusted_network_may_relay(self):
         server = self.server('[smtp]\nrelay_networks = ["127.0.0.0/8"]\n')

@@ -40,12 +40,44 @@ RecentIds& recent_ids() {
   return ids;
 }
 
-bool folder_has_id(Disk& disk, const Directory& directory, std::string_view id) {
-  const auto names = disk.list(directory);
-  if (!names) return false;
-  for (const auto& name : *names)
-    if (id_of(name) == id) return true;
-  return false;
+std::string with_lf(std::string_view octets) {
+  std::string out;
+  out.reserve(octets.size());
+  for (auto end = octets.find("\r\n"); end != std::string_view::npos; end = octets.find("\r\n")) {
+    out.append(octets.substr(0, end)).push_back('\n');
+    octets.remove_prefix(end + 2);
+  }
+  return out.append(octets);
+}
+
+/// Whether a file holds this message. A power cut may leave the name without the content, or with a part of it.
+Result<bool> is_whole(int file, const Delivery& delivery, const DeliveryTarget& target) {
+  const auto content = with_lf(delivery.content), prefix = with_lf(target.prefix);
+  // The fields in front may have been others then: what counts is that they are there.
+  MAIL_TRY(octets, read_file(file, content.size() + prefix.size() + 65536));
+  if (octets.size() < content.size() || !std::string_view(octets).ends_with(content)) return false;
+  const auto front = std::string_view(octets).substr(0, octets.size() - content.size());
+  return front == prefix || (front.starts_with(std::string_view(prefix).substr(0, 12)) &&
+                             front.find('\0') == std::string_view::npos && front.ends_with('\n'));
+}
+
+/// The message with this id, open, or nothing. What is torn is removed: the one who wrote it was cut off before it told
+/// anybody.
+Result<UniqueFd> find_id(Disk& disk, const Directory& directory, std::string_view id, const Delivery& delivery,
+                         const DeliveryTarget& target) {
+  MAIL_TRY(names, disk.list(directory));
+  for (const auto& name : names) {
+    if (id_of(name) != id) continue;
+    auto file = disk.open(directory, name, O_RDONLY);
+    if (!file && file.error().kind == Error::Kind::not_found) continue;  // a reader moved it
+    if (!file) return tl::unexpected(std::move(file).error());
+    const auto whole = is_whole(file->get(), delivery, target);
+    if (whole && *whole) return std::move(*file);
+    if (!whole && whole.error().kind != Error::Kind::permanent) return tl::unexpected(whole.error());
+    log_event(LogLevel::warning, "torn_message_replaced", {{"folder", directory.path()}, {"file", name}});
+    MAIL_CHECK(disk.unlink(directory, name));
+  }
+  return UniqueFd();
 }
 
 /// A file written once for several targets that want the same octets.
@@ -118,9 +150,14 @@ Status Run::place(const Delivery& delivery, const DeliveryTarget& target,
   const auto key = concat({id, "/", folder->directory.path()});
   if (!id.empty()) {
     if (recent_ids().contains(key)) return {};
-    if (target.repeated && (folder_has_id(disk, folder->fresh, id) || folder_has_id(disk, folder->cur, id))) {
+    for (const auto* place : {&folder->fresh, &folder->cur}) {
+      if (!target.repeated) break;
+      MAIL_TRY(found, find_id(disk, *place, id, delivery, target));
+      if (!found) continue;
       // There, but perhaps not durable yet: the one who delivered it may have died before its flush.
-      set_.directories.push_back(&folder->fresh);
+      set_.files.push_back(found.get());
+      fds_.push_back(std::move(found));
+      set_.directories.push_back(place);
       folders_.push_back(folder);
       keys_.push_back(key);
       return {};

@@ -102,6 +102,7 @@ class Chain:
             self.process.wait()
             if attempt == 2 or b"in use" not in self.text_of("try.log").encode():
                 raise RuntimeError("the chain did not start:\n" + self.text_of("try.log"))
+            time.sleep(2)  # the servers of the failed attempt let go of the spool
 
     def text_of(self, name):
         with open(os.path.join(self.directory, name), errors="replace") as f:

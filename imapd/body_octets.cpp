@@ -67,8 +67,7 @@ void BodyOctets::skip(std::uint64_t octets) {
 }
 
 bool BodyOctets::has_nul() const {
-  return (file_ != nullptr && std::memchr(raw_.data(), 0, raw_.size()) != nullptr) ||
-         ready_.find('\0') != std::string::npos;
+  return (file_ != nullptr && raw_.find('\0') != std::string_view::npos) || ready_.find('\0') != std::string::npos;
 }
 
 bool BodyOctets::produce(std::string& out, std::size_t most) {

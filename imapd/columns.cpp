@@ -14,7 +14,8 @@ using store::UidSet;
 namespace {
 
 bool contains(std::string_view text, std::string_view needle) {
-  return needle.empty() || ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
+  return needle.empty() ||
+         (text.size() >= needle.size() && ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr);
 }
 
 }  // namespace

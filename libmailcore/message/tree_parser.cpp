@@ -191,7 +191,7 @@ std::optional<TreeParser::Delimiter> TreeParser::parse_part_header(std::uint32_t
   end_extent(part.header, end.offset, end.lines, end.bare_lf);
   begin_extent(part.body, end.offset, end.lines, end.bare_lf);
   if (!ended && part.header.octets() > 0) odd(Oddity::Kind::header_without_end, index, part.header.end);
-  if (std::memchr(text_.data() + part.header.begin, 0, part.header.octets()) != nullptr)
+  if (text_.substr(part.header.begin, part.header.octets()).find('\0') != std::string_view::npos)
     odd(Oddity::Kind::nul_in_header, index, part.header.begin);
   finish_header(index);
   return found;

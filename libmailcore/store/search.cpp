@@ -19,7 +19,8 @@ namespace {
 using Where = View::TextQuery::Where;
 
 bool contains(std::string_view text, std::string_view needle) {
-  return needle.empty() || ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
+  return needle.empty() ||
+         (text.size() >= needle.size() && ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr);
 }
 
 /// The field of a summary that answers the query, or nothing.

@@ -14,7 +14,7 @@ std::span<const std::span<const Command>> command_families() {
   static const std::array kFamilies{
       general_commands(), login_commands(), mailbox_commands(),  list_commands(),     append_commands(),
       idle_commands(),    fetch_commands(), store_commands(),    copy_commands(),     search_commands(),
-      sort_commands(),    quota_commands(), compress_commands(), metadata_commands(),
+      sort_commands(),    quota_commands(), compress_commands(), metadata_commands(), acl_commands(),
   };
   return kFamilies;
 }
@@ -71,6 +71,8 @@ constexpr std::array kWords{
     CapabilityRow{"CHILDREN"},
     CapabilityRow{"LIST-EXTENDED"},
     CapabilityRow{"LIST-STATUS"},
+    CapabilityRow{"LIST-MYRIGHTS"},
+    CapabilityRow{"LIST-METADATA"},
     CapabilityRow{"SPECIAL-USE"},
     CapabilityRow{"CREATE-SPECIAL-USE"},
     CapabilityRow{"UIDPLUS"},

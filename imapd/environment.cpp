@@ -12,8 +12,10 @@ void prepare(Environment& environment) {
   // Who has not logged in needs room for a password or a token, and nothing else.
   environment.before_login = {
       .line_octets = settings.imap.line_octets, .literal_octets = 4096, .message_octets = 0, .skip_octets = 65536};
-  environment.policy =
-      directory::policy_from(settings, environment.directory != nullptr && environment.directory->has_plain_secrets());
+  // Only what the stored passwords allow: a client takes the strongest mechanism and does not try another one.
+  environment.policy = environment.directory != nullptr ? directory::policy_from(settings, *environment.directory)
+                                                        : directory::policy_from(settings, false);
+  environment.shared = std::make_shared<store::SharedList>(settings.imap.shared_list);
 }
 
 store::AccountLocation location_of(const directory::User& user, const config::Settings& settings) {

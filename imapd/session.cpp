@@ -318,15 +318,19 @@ void Session::forget_user() {
   reader_.set_limits(environment_.before_login);
 }
 
-void Session::select(std::shared_ptr<store::View> view) {
+void Session::select(std::shared_ptr<store::View> view, std::string name, Place place) {
   close_mailbox();
   view_ = std::move(view);
+  selected_name_ = std::move(name);
+  place_ = std::move(place);
   refresh_keywords();
 }
 
 void Session::close_mailbox() {
   if (view_) view_->set_notify({});
   view_.reset();
+  selected_name_.clear();
+  place_ = {};
   saved_result_ = {};
   keywords_ = {};
 }

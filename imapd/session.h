@@ -15,10 +15,12 @@
 #include "directory/login.h"
 #include "imap/command_reader.h"
 #include "imap/number_set.h"
+#include "imapd/access.h"
 #include "imapd/columns.h"
 #include "imapd/command.h"
 #include "store/account.h"
 #include "store/mailbox.h"
+#include "store/shared_list.h"
 #include "store/store.h"
 
 namespace mail::imapd {
@@ -34,6 +36,7 @@ struct Environment {
   const Clock* clock = &Clock::system();
   bool tls_available = false;
   std::shared_ptr<ColumnsCache> columns = std::make_shared<ColumnsCache>();
+  std::shared_ptr<store::SharedList> shared;  ///< Set by prepare().
 };
 /// Sets limits and policy from env.settings.
 void prepare(Environment& environment);
@@ -81,6 +84,8 @@ class Session {
   bool logged_in() const { return account_ != nullptr; }
   bool idling() const { return idling_; }
   const std::string& user() const { return user_.name; }
+  /// The groups of the users file's field `acl_groups`, for identifiers of access lists.
+  std::vector<std::string> groups() const;
 
   // For the commands.
   const Environment& environment() const { return environment_; }
@@ -108,7 +113,13 @@ class Session {
   void forget_user();  ///< UNAUTHENTICATE
   void request(Next next) { requested_ = next; }
 
-  void select(std::shared_ptr<store::View> view);
+  /// @param name  the mailbox's name as the client has it
+  void select(std::shared_ptr<store::View> view, std::string name, Place place);
+  /// Of the selected mailbox: as the client names it, and where it is.
+  const std::string& selected_name() const { return selected_name_; }
+  const Place& selected_place() const { return place_; }
+  /// The user's rights on it now: they may have changed since SELECT. [as Account::acl]
+  const store::Rights& selected_rights();
   void close_mailbox();
   void start_idle();
   void stop_idle();
@@ -171,6 +182,8 @@ class Session {
   directory::User user_;
   std::shared_ptr<store::Account> account_;
   std::shared_ptr<store::View> view_;
+  std::string selected_name_;
+  Place place_;
   std::vector<std::string> keywords_;
   Enabled enabled_;
   store::UidSet saved_result_;

@@ -54,18 +54,41 @@ Result<store::UidSet> Session::messages_of(const imap::SequenceSet& set, bool ui
   return result;
 }
 
+std::vector<std::string> Session::groups() const {
+  std::vector<std::string> groups;
+  for (const auto& [field, value] : user_.extra)
+    if (field == "acl_groups")
+      for (const auto group : split(value, ',')) groups.emplace_back(group);
+  return groups;
+}
+
+const store::Rights& Session::selected_rights() {
+  if (const auto place = find_rights(*this, place_); !place) place_.rights = store::Rights(store::kOwnerRights);
+  return place_.rights;
+}
+
 void Session::refresh_keywords() { keywords_ = view_ ? view_->keywords() : std::vector<std::string>{}; }
 
 void Session::send_flags(bool permanent) {
-  std::string names = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
-  if (std::ranges::find(keywords_, "$Forwarded") == keywords_.end()) names += " $Forwarded";
-  for (const auto& keyword : keywords_) names += " " + keyword;
+  const auto flags_by = [&](std::string_view rights) {
+    const auto may = [&](char right, std::string_view flag) {
+      return store::has_right(rights, right) ? flag : std::string_view();
+    };
+    auto names = concat({may('w', " \\Answered"), may('w', " \\Flagged"), may('t', " \\Deleted"), may('s', " \\Seen"),
+                         may('w', " \\Draft")});
+    if (store::has_right(rights, 'w')) {
+      if (std::ranges::find(keywords_, "$Forwarded") == keywords_.end()) names += " $Forwarded";
+      for (const auto& keyword : keywords_) names += " " + keyword;
+    }
+    return names.empty() ? names : names.substr(1);
+  };
+  auto names = flags_by(store::kAllRights);
   untagged("FLAGS (" + names + ")");
   if (!permanent) return;
-  if (view_->read_only())
-    untagged("OK [PERMANENTFLAGS ()] Read-only mailbox");
-  else
-    untagged("OK [PERMANENTFLAGS (" + names + (view_->may_add_keywords() ? " \\*" : "") + ")] Flags kept");
+  if (view_->read_only()) return untagged("OK [PERMANENTFLAGS ()] Read-only mailbox");
+  names = flags_by(place_.rights);  // RFC 4314 section 5.1.1
+  const bool more = view_->may_add_keywords() && store::has_right(place_.rights, 'w');
+  untagged("OK [PERMANENTFLAGS (" + names + (more ? " \\*" : "") + ")] Flags kept");
 }
 
 void Session::send_flags_of(store::Uid uid, bool with_flags, bool always_uid) {

@@ -52,6 +52,12 @@ Completion refused(const Error& error) {
   return failed(error, "Not appended");
 }
 
+/// Flags that the user may not set there are left away (RFC 4314 section 4).
+void keep_allowed(store::NewMessage& message, std::string_view rights) {
+  message.flags = message.flags & changeable(rights);
+  if (!store::has_right(rights, 'w')) message.keywords.clear();
+}
+
 Completion append(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   std::vector<store::NewMessage> messages;
@@ -67,7 +73,10 @@ Completion append(Session& session, imap::Arguments& arguments) {
   }
   IMAPD_CHECK(arguments.end());
   if (messages.empty()) return bad("Message expected");
-  const auto outcome = session.account().append(name, messages);
+  Place place;
+  if (auto no = resolve(session, name, "i", place)) return std::move(*no);
+  for (auto& message : messages) keep_allowed(message, place.rights);
+  const auto outcome = place.account->append(place.name, messages);
   if (!outcome) return refused(outcome.error());
   return ok(concat({"[APPENDUID ", decimal(store::number(outcome->uid_validity)), " ", outcome->destination.text(),
                     "] APPEND completed"}));
@@ -91,7 +100,12 @@ Completion replace(Session& session, imap::Arguments& arguments) {
   if (old.empty()) return no("[NONEXISTENT] No such message");
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
   if (message.octets.empty() && !message.staged) return no("[CANNOT] A message cannot be empty");
-  const auto outcome = session.account().append(name, {&message, 1});
+  Place place;
+  if (auto no = resolve(session, name, "i", place)) return std::move(*no);
+  const auto& rights = session.selected_rights();
+  if (!store::has_right(rights, 't') || !store::has_right(rights, 'e')) return no_right();
+  keep_allowed(message, place.rights);
+  const auto outcome = place.account->append(place.name, {&message, 1});
   if (!outcome) return refused(outcome.error());
   session.untagged(concat({"OK [APPENDUID ", decimal(store::number(outcome->uid_validity)), " ",
                            outcome->destination.text(), "] Replacement"}));

@@ -36,10 +36,20 @@ Result<CopyArguments> take_copy_arguments(Session& session, imap::Arguments& arg
   return result;
 }
 
+/// With the flags that the user may set there (RFC 4314 section 4).
+store::Destination destination(const Place& place) {
+  store::Destination to(place.name, place.account);
+  to.flags = changeable(place.rights);
+  to.keywords = store::has_right(place.rights, 'w');
+  return to;
+}
+
 Completion copy(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(what, take_copy_arguments(session, arguments));
   if (what.uids.empty()) return ok("COPY completed, nothing copied");
-  auto copied = session.view().copy(what.uids, what.to);
+  Place place;
+  if (auto refused = resolve(session, what.to, "i", place)) return std::move(*refused);
+  auto copied = session.view().copy(what.uids, destination(place));
   if (!copied) return refused(copied.error(), "Not copied");
   const auto code = copy_uid(*copied);
   return ok(code.empty() ? "COPY completed" : "[" + code + "] COPY completed");
@@ -49,7 +59,11 @@ Completion move(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(what, take_copy_arguments(session, arguments));
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
   if (what.uids.empty()) return ok("MOVE completed, nothing moved");
-  auto moved = session.view().move(what.uids, what.to);
+  const auto& rights = session.selected_rights();
+  if (!store::has_right(rights, 't') || !store::has_right(rights, 'e')) return no_right();
+  Place place;
+  if (auto refused = resolve(session, what.to, "i", place)) return std::move(*refused);
+  auto moved = session.view().move(what.uids, destination(place));
   if (!moved) return refused(moved.error(), "Not moved");
   // RFC 6851 section 4.3: COPYUID goes before the EXPUNGEs, in an untagged OK.
   if (const auto code = copy_uid(*moved); !code.empty()) session.untagged("OK [" + code + "] Moved");

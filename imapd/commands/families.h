@@ -20,5 +20,6 @@ std::span<const Command> sort_commands();
 std::span<const Command> quota_commands();
 std::span<const Command> compress_commands();
 std::span<const Command> metadata_commands();
+std::span<const Command> acl_commands();
 
 }  // namespace mail::imapd

@@ -52,6 +52,9 @@ Result<FetchModifiers> take_modifiers(imap::Arguments& arguments) {
   return modifiers;
 }
 
+/// FETCH of a body without the right `s` leaves \Seen as it is (RFC 4314 section 4).
+bool may_set_seen(Session& session) { return !session.read_only() && store::has_right(session.selected_rights(), 's'); }
+
 /// Answers one FETCH. What is in memory is written at once; what needs files is read on a worker.
 class Fetching : public Work {
  public:
@@ -64,7 +67,7 @@ class Fetching : public Work {
       needs_size_ = needs_size_ || source == Source::size;
       needs_summary_ = needs_summary_ || source == Source::summary;
       needs_content_ = needs_content_ || source == Source::content;
-      sets_seen_ = sets_seen_ || (wanted.item->sets_seen && !session.read_only());
+      sets_seen_ = sets_seen_ || (wanted.item->sets_seen && may_set_seen(session));
       wants_flags_ = wants_flags_ || wanted.item->name == "FLAGS";
     }
   }

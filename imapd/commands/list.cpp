@@ -5,7 +5,9 @@
 #include "base/strings.h"
 #include "imap/mutf7.h"
 #include "imap/response.h"
+#include "imapd/commands/acl.h"
 #include "imapd/commands/families.h"
+#include "imapd/commands/list_metadata.h"
 #include "imapd/commands/status.h"
 #include "imapd/session.h"
 
@@ -18,7 +20,9 @@ struct ListRequest {
   bool subscribed = false, remote = false, recursive_match = false, special_use = false;  // selection
   bool return_subscribed = false, return_children = false, return_special_use = false;    // return
   bool extended = false;
+  bool return_rights = false;
   std::optional<StatusItems> status;
+  std::optional<MetadataRequest> metadata;
   std::string reference;
   std::vector<std::string> patterns;
 };
@@ -35,6 +39,7 @@ constexpr std::array kSelectionOptions{
 };
 constexpr std::array kReturnOptions{
     OptionRow{"CHILDREN", &ListRequest::return_children},
+    OptionRow{"MYRIGHTS", &ListRequest::return_rights},
     OptionRow{"SPECIAL-USE", &ListRequest::return_special_use},
     OptionRow{"SUBSCRIBED", &ListRequest::return_subscribed},
 };
@@ -63,6 +68,12 @@ Status take_return(imap::Arguments& arguments, ListRequest& request) {
       MAIL_CHECK(arguments.space());
       MAIL_TRY(items, take_status_items(arguments));
       request.status = std::move(items);
+      continue;
+    }
+    if (iequals(word, "METADATA")) {  // RFC 9590 section 3
+      MAIL_CHECK(arguments.space());
+      MAIL_TRY(asked, take_list_metadata(arguments));
+      request.metadata = std::move(asked);
       continue;
     }
     const auto row = std::ranges::find_if(kReturnOptions, [&](const OptionRow& r) { return iequals(r.name, word); });
@@ -149,7 +160,8 @@ class Listing : public Work {
     const char separator = session.environment().store->settings().separator;
     for (; next_ < entries_.size(); ++next_) {
       if (session.out().size() > Session::kPiece) return more();
-      if (request_.status && !session.may_block()) return on_worker();
+      const bool asks = request_.status || request_.metadata || request_.return_rights;
+      if (asks && !session.may_block()) return on_worker();
       tell(session, entries_[next_], separator);
     }
     return ok(command_ + " completed");
@@ -173,7 +185,10 @@ class Listing : public Work {
     if (child_info)
       session.out() += request_.subscribed ? " (CHILDINFO (\"SUBSCRIBED\"))" : " (CHILDINFO (\"SPECIAL-USE\"))";
     session.out() += "\r\n";
-    if (request_.status && entry.exists) send_status(session, entry.name, *request_.status);
+    if (!entry.exists) return;
+    if (request_.status) send_status(session, entry.name, *request_.status);
+    if (request_.return_rights) send_my_rights(session, entry.name);
+    if (request_.metadata) send_list_metadata(session, entry.name, *request_.metadata);
   }
 
   /// RECURSIVEMATCH: a child that is selected but that the pattern itself does not match.
@@ -191,6 +206,21 @@ class Listing : public Work {
   std::size_t next_ = 0;
 };
 
+/// The user's own, and what others share with him; subscriptions of both are in his own list.
+Result<std::vector<store::MailboxEntry>> all_mailboxes(Session& session) {
+  MAIL_TRY(entries, session.account().list());
+  for (auto& other : foreign_mailboxes(session)) {
+    const auto own = std::ranges::find(entries, other.name, &store::MailboxEntry::name);
+    if (own == entries.end()) {
+      entries.push_back(std::move(other));
+      continue;
+    }
+    other.subscribed = own->subscribed;
+    *own = std::move(other);
+  }
+  return std::move(entries);
+}
+
 Completion list(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(request, take_list(session, arguments));
   if (request.patterns.empty()) {  // `LIST "" ""`: the separator and the root of the reference
@@ -199,7 +229,7 @@ Completion list(Session& session, imap::Arguments& arguments) {
     session.out() += "\" \"\"\r\n";
     return ok("LIST completed");
   }
-  auto entries = session.account().list();
+  auto entries = all_mailboxes(session);
   if (!entries) return failed(entries.error(), "Mailboxes cannot be listed");
   return session.start(std::make_unique<Listing>(std::move(request), std::move(*entries), "LIST"));
 }
@@ -218,7 +248,7 @@ Completion lsub(Session& session, imap::Arguments& arguments) {
                        "\" \"\"");
     return ok("LSUB completed");
   }
-  auto entries = session.account().list();
+  auto entries = all_mailboxes(session);
   if (!entries) return failed(entries.error(), "Mailboxes cannot be listed");
   const char separator = session.environment().store->settings().separator;
   std::vector<std::string> told;
@@ -247,11 +277,17 @@ Completion lsub(Session& session, imap::Arguments& arguments) {
   return ok("LSUB completed");
 }
 
-/// NAMESPACE (RFC 2342): one personal namespace, INBOX among its names.
+/// NAMESPACE (RFC 2342): the personal one, INBOX among its names, and other users' mailboxes.
 Completion name_space(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.end());
-  session.untagged(concat({"NAMESPACE ((\"\" \"",
-                           std::string_view(&session.environment().store->settings().separator, 1), "\")) NIL NIL"}));
+  const std::string separator(1, session.environment().store->settings().separator);
+  std::string others = "NIL";
+  if (const auto& prefix = session.environment().settings.imap.other_users; !prefix.empty()) {
+    others = "((";
+    imap::append_string(others, prefix + separator, session.utf8());
+    others += " \"" + separator + "\"))";
+  }
+  session.untagged(concat({"NAMESPACE ((\"\" \"", separator, "\")) ", others, " NIL"}));
   return ok("NAMESPACE completed");
 }
 

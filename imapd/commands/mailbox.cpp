@@ -36,15 +36,14 @@ Result<SelectParameters> take_select_parameters(imap::Arguments& arguments) {
   return parameters;
 }
 
-void describe(Session& session, bool first_unseen) {
+void describe(Session& session) {
   auto& view = session.view();
   session.send_flags(true);
   session.untagged(decimal(view.exists()) + " EXISTS");
   if (!session.enabled().imap4rev2) {
     session.untagged(decimal(view.recent()) + " RECENT");
-    if (first_unseen)
-      if (const auto unseen = view.first_unseen())
-        session.untagged("OK [UNSEEN " + decimal(store::number(*unseen)) + "] First unseen");
+    if (const auto unseen = view.first_unseen())
+      session.untagged("OK [UNSEEN " + decimal(store::number(*unseen)) + "] First unseen");
   }
   session.untagged("OK [UIDVALIDITY " + decimal(store::number(view.uid_validity())) + "] UIDs valid");
   session.untagged("OK [UIDNEXT " + decimal(store::number(view.uid_next())) + "] Predicted next UID");
@@ -54,7 +53,7 @@ void describe(Session& session, bool first_unseen) {
     session.out() += "* LIST () ";
     imap::append_string(session.out(), std::string_view(&session.environment().store->settings().separator, 1));
     session.out() += ' ';
-    session.append_mailbox(view.name());
+    session.append_mailbox(session.selected_name());
     session.out() += "\r\n";
   }
 }
@@ -69,27 +68,33 @@ Completion select_mailbox(Session& session, imap::Arguments& arguments, bool rea
   IMAPD_CHECK(arguments.end());
   if (parameters.resync && !session.enabled().qresync) return bad("ENABLE QRESYNC first");
 
-  auto view = session.account().select_ready(name, read_only);
+  // The mailbox that is selected is left whatever comes of it (RFC 9051 section 6.3.2).
+  const auto leave = [&] {
+    if (!session.selected()) return;
+    session.close_mailbox();
+    session.untagged("OK [CLOSED] Previous mailbox closed");
+  };
+  Place place;
+  if (auto refused = resolve(session, name, "r", place)) {
+    if (refused->kind != Completion::Kind::worker) leave();
+    return std::move(*refused);
+  }
+  // Who may change nothing has it read-only (RFC 4314 section 5.1.1: as PERMANENTFLAGS says).
+  if (place.rights.find_first_of("swte") == std::string::npos) read_only = true;
+  auto view = place.account->select_ready(place.name, read_only);
   if (!view) {
     if (!session.may_block()) return on_worker();
-    // The mailbox that is selected is left whatever comes of it (RFC 9051 section 6.3.2).
-    auto opened = session.account().select(name, read_only);
+    auto opened = place.account->select(place.name, read_only);
     if (!opened) {
-      if (session.selected()) {
-        session.close_mailbox();
-        session.untagged("OK [CLOSED] Previous mailbox closed");
-      }
+      leave();
       return failed(opened.error(), "No such mailbox");
     }
     view = std::move(*opened);
   }
-  if (session.selected()) {
-    session.close_mailbox();
-    session.untagged("OK [CLOSED] Previous mailbox closed");
-  }
+  leave();
   if (parameters.condstore || parameters.resync) session.enabled().condstore = true;
-  session.select(std::move(view));
-  describe(session, true);
+  session.select(std::move(view), std::move(name), std::move(place));
+  describe(session);
   if (parameters.resync) answer_resync(session, *parameters.resync);
   return ok(read_only ? "[READ-ONLY] EXAMINE completed" : "[READ-WRITE] SELECT completed");
 }
@@ -114,7 +119,9 @@ store::UidSet everything(const store::View& view) {
 
 Completion close(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.end());
-  if (!session.read_only() && any_deleted(session.view(), everything(session.view()))) {
+  // Without the right it is as UNSELECT (RFC 4314 section 4).
+  if (!session.read_only() && store::has_right(session.selected_rights(), 'e') &&
+      any_deleted(session.view(), everything(session.view()))) {
     if (!session.may_block()) return on_worker();
     if (auto expunged = session.view().expunge(nullptr); !expunged) return failed(expunged.error(), "Not expunged");
   }
@@ -138,6 +145,7 @@ Completion expunge(Session& session, imap::Arguments& arguments) {
   }
   IMAPD_CHECK(arguments.end());
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
+  if (!store::has_right(session.selected_rights(), 'e')) return no_right();
   if (!session.may_block()) return on_worker();
   if (auto expunged = session.view().expunge(uids ? &*uids : nullptr); !expunged)
     return failed(expunged.error(), "Not expunged");
@@ -168,8 +176,14 @@ Completion create(Session& session, imap::Arguments& arguments) {
   // A trailing separator says that children are to come (RFC 9051 section 6.3.4); here every mailbox may have some.
   const char separator = session.environment().store->settings().separator;
   if (name.size() > 1 && name.back() == separator) name.pop_back();
-  if (auto created = session.account().create(name, use); !created) return failed(created.error(), "Not created");
-  if (auto status = session.account().status(name); status && !status->mailbox_id.empty())
+  Place place;
+  if (auto refused = resolve(session, name, "", place)) return std::move(*refused);
+  if (auto refused = may_create(session, place)) return std::move(*refused);
+  if (place.foreign() && !use.empty()) return no("[USEATTR] Special uses are the owner's");
+  if (auto created = place.account->create(place.name, use); !created) return failed(created.error(), "Not created");
+  if (auto inherited = inherit_rights(session, place); !inherited)
+    return failed(inherited.error(), "Created, but without the rights of its parent");
+  if (auto status = place.account->status(place.name); status && !status->mailbox_id.empty())
     return ok("[MAILBOXID (" + status->mailbox_id + ")] CREATE completed");
   return ok("CREATE completed");
 }
@@ -178,9 +192,11 @@ Completion remove(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.end());
   if (name == "INBOX") return no("[CANNOT] INBOX cannot be deleted");
-  const bool own = session.selected() && session.view().name() == name;
-  if (auto removed = session.account().remove(name); !removed) return failed(removed.error(), "Not deleted");
-  if (own) {
+  Place place;
+  if (auto refused = resolve(session, name, "x", place)) return std::move(*refused);
+  const bool selected = session.selected() && session.selected_name() == name;
+  if (auto removed = place.account->remove(place.name); !removed) return failed(removed.error(), "Not deleted");
+  if (selected) {
     session.close_mailbox();
     session.untagged("OK [CLOSED] The selected mailbox was deleted");
   }
@@ -192,7 +208,13 @@ Completion rename(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.space());
   IMAPD_TRY(to, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.end());
-  if (auto renamed = session.account().rename(from, to); !renamed) return failed(renamed.error(), "Not renamed");
+  Place old_place, new_place;
+  if (auto refused = resolve(session, from, "x", old_place)) return std::move(*refused);
+  if (auto refused = resolve(session, to, "", new_place)) return std::move(*refused);
+  if (auto refused = may_create(session, new_place)) return std::move(*refused);
+  if (old_place.account != new_place.account) return no("[CANNOT] Mailboxes stay with their owner");
+  if (auto renamed = old_place.account->rename(old_place.name, new_place.name); !renamed)
+    return failed(renamed.error(), "Not renamed");
   return ok("RENAME completed");
 }
 

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "imap/response.h"
 #include "imapd/commands/families.h"
+#include "imapd/commands/list_metadata.h"
 #include "imapd/session.h"
 
 namespace mail::imapd {
@@ -24,13 +25,8 @@ std::optional<std::string> entry_name(std::string_view text) {
   return name;
 }
 
-struct GetOptions {
-  std::uint64_t most = UINT64_MAX;
-  int depth = 0;  ///< 0, 1, or -1: infinity
-};
-
-Result<GetOptions> take_options(imap::Arguments& arguments) {
-  GetOptions options;
+/// `(MAXSIZE 1024 DEPTH 1)`
+Status take_options(imap::Arguments& arguments, MetadataRequest& options) {
   MAIL_CHECK(arguments.open());
   do {
     MAIL_TRY(word, arguments.atom());
@@ -47,8 +43,7 @@ Result<GetOptions> take_options(imap::Arguments& arguments) {
       return fail(Error::Kind::syntax, "Unknown GETMETADATA option");
     }
   } while (arguments.take(' '));
-  MAIL_CHECK(arguments.close());
-  return options;
+  return arguments.close();
 }
 
 Result<std::vector<std::string>> take_entries(imap::Arguments& arguments) {
@@ -64,62 +59,121 @@ Result<std::vector<std::string>> take_entries(imap::Arguments& arguments) {
   return entries;
 }
 
-bool is_asked_for(std::string_view entry, const std::vector<std::string>& asked, int depth) {
-  return std::ranges::any_of(asked, [&](const std::string& name) {
+bool is_asked_for(std::string_view entry, const MetadataRequest& request) {
+  return std::ranges::any_of(request.entries, [&](const std::string& name) {
     if (entry == name) return true;
-    if (depth == 0 || entry.size() <= name.size() || !entry.starts_with(name) || entry[name.size()] != '/')
+    if (request.depth == 0 || entry.size() <= name.size() || !entry.starts_with(name) || entry[name.size()] != '/')
       return false;
-    return depth < 0 || entry.find('/', name.size() + 1) == std::string_view::npos;
+    return request.depth < 0 || entry.find('/', name.size() + 1) == std::string_view::npos;
   });
 }
 
+/// The mailbox's entries that the user may see: private ones are its owner's (RFC 5464 section 3.3).
+Result<std::map<std::string, std::string>> visible_entries(const Place& place) {
+  MAIL_TRY(values, place.account->metadata(place.name));
+  if (place.foreign()) std::erase_if(values, [](const auto& entry) { return entry.first.starts_with("/private/"); });
+  return std::move(values);
+}
+
+/// The account's own entries for an empty name; else the mailbox, with the right to look it up and one more (section
+/// 3.3).
+std::optional<Completion> annotated(Session& session, const std::string& mailbox, std::string_view rights,
+                                    Place& place) {
+  if (mailbox.empty()) {
+    place.account = session.shared_account();
+    return std::nullopt;
+  }
+  if (auto refused = resolve(session, mailbox, rights, place)) return refused;
+  if (place.rights.find_first_of("rswikxtea") == std::string::npos) return no_right();
+  return std::nullopt;
+}
+
+class Response {
+ public:
+  Response(Session& session, std::string_view mailbox) : session_(session), mailbox_(mailbox) {}
+  void add(std::string_view entry, const std::optional<std::string_view>& value) {
+    auto& out = session_.out();
+    if (first_) {
+      out += "* METADATA ";
+      if (mailbox_.empty())
+        out += "\"\"";
+      else
+        session_.append_mailbox(mailbox_);
+      out += " (";
+    } else {
+      out += ' ';
+    }
+    first_ = false;
+    imap::append_astring(out, entry);
+    out += ' ';
+    if (value)
+      imap::append_string(out, *value, session_.utf8());
+    else
+      out += "NIL";
+  }
+  void finish() {
+    if (!first_) session_.out() += ")\r\n";
+  }
+
+ private:
+  Session& session_;
+  std::string_view mailbox_;
+  bool first_ = true;
+};
+
 Completion get_metadata(Session& session, imap::Arguments& arguments) {
-  GetOptions options;
+  MetadataRequest request;
   if (arguments.peek() == '(') {
-    IMAPD_TRY(given, take_options(arguments));
-    options = given;
+    IMAPD_CHECK(take_options(arguments, request));
     IMAPD_CHECK(arguments.space());
   }
   IMAPD_TRY(mailbox, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.space());
   IMAPD_TRY(asked, take_entries(arguments));
+  request.entries = std::move(asked);
   IMAPD_CHECK(arguments.end());
-  const auto values = session.account().metadata(mailbox);
+  Place place;
+  if (auto refused = annotated(session, mailbox, "l", place)) return std::move(*refused);
+  const auto values = visible_entries(place);
   if (!values) return failed(values.error(), "No such mailbox");
   std::uint64_t longest = 0;
-  bool first = true;
-  auto& out = session.out();
+  Response response(session, mailbox);
   for (const auto& [entry, value] : *values) {
-    if (!is_asked_for(entry, asked, options.depth)) continue;
-    if (value.size() > options.most) {
+    if (!is_asked_for(entry, request)) continue;
+    if (value.size() > request.most)
       longest = std::max<std::uint64_t>(longest, value.size());
-      continue;
-    }
-    if (first) {
-      out += "* METADATA ";
-      if (mailbox.empty())
-        out += "\"\"";
-      else
-        session.append_mailbox(mailbox);
-      out += " (";
-    } else {
-      out += ' ';
-    }
-    first = false;
-    imap::append_astring(out, entry);
-    out += ' ';
-    imap::append_string(out, value, session.utf8());
+    else
+      response.add(entry, value);
   }
-  if (!first) out += ")\r\n";
+  response.finish();
   if (longest > 0) return ok("[METADATA LONGENTRIES " + decimal(longest) + "] GETMETADATA completed");
   return ok("GETMETADATA completed");
+}
+
+using Changes = std::vector<std::pair<std::string, std::optional<std::string>>>;
+
+/// The refusal, or nothing.
+std::optional<Completion> store_entries(const Place& place, Changes changes) {
+  const auto now = place.account->metadata(place.name);
+  if (!now) return failed(now.error(), "No such mailbox");
+  auto entries = now->size();
+  for (const auto& [entry, value] : changes) {
+    entries += value && !now->contains(entry) ? 1 : 0;
+    if (place.foreign() && entry.starts_with("/private/"))
+      return no("[METADATA NOPRIVATE] Private entries are its owner's");
+  }
+  if (entries > kMostEntries) return no("[METADATA TOOMANY] Too many entries");
+  for (auto& [entry, value] : changes)
+    if (auto done = place.account->set_metadata(place.name, entry, std::move(value)); !done)
+      return failed(done.error(), "Not stored");
+  return std::nullopt;
 }
 
 Completion set_metadata(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(mailbox, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.space());
   IMAPD_CHECK(arguments.open());
-  std::vector<std::pair<std::string, std::optional<std::string>>> changes;
+  Changes changes;
   do {
     IMAPD_TRY(text, arguments.astring());
     auto name = entry_name(text);
@@ -139,14 +193,10 @@ Completion set_metadata(Session& session, imap::Arguments& arguments) {
   } while (arguments.take(' '));
   IMAPD_CHECK(arguments.close());
   IMAPD_CHECK(arguments.end());
-  const auto now = session.account().metadata(mailbox);
-  if (!now) return failed(now.error(), "No such mailbox");
-  auto entries = now->size();
-  for (const auto& [entry, value] : changes) entries += value && !now->contains(entry) ? 1 : 0;
-  if (entries > kMostEntries) return no("[METADATA TOOMANY] Too many entries");
-  for (auto& [entry, value] : changes)
-    if (auto done = session.account().set_metadata(mailbox, entry, std::move(value)); !done)
-      return failed(done.error(), "Not stored");
+  const bool shared = std::ranges::any_of(changes, [](const auto& c) { return c.first.starts_with("/shared/"); });
+  Place place;
+  if (auto refused = annotated(session, mailbox, shared ? "lw" : "l", place)) return std::move(*refused);
+  if (auto refused = store_entries(place, std::move(changes))) return std::move(*refused);
   return ok("SETMETADATA completed");
 }
 
@@ -156,6 +206,36 @@ constexpr std::array kMetadataCommands{
 };
 
 }  // namespace
+
+Result<MetadataRequest> take_list_metadata(imap::Arguments& arguments) {
+  MetadataRequest request;
+  MAIL_CHECK(arguments.open());
+  if (arguments.peek() == '(') {
+    MAIL_CHECK(take_options(arguments, request));
+    MAIL_CHECK(arguments.space());
+  }
+  do {
+    MAIL_TRY(text, arguments.astring());
+    auto name = entry_name(text);
+    if (!name || request.entries.size() == kMostEntries) return fail(Error::Kind::syntax, "Invalid entry name");
+    request.entries.push_back(std::move(*name));
+  } while (arguments.take(' '));
+  MAIL_CHECK(arguments.close());
+  return request;
+}
+
+void send_list_metadata(Session& session, std::string_view mailbox, const MetadataRequest& request) {
+  Place place;
+  if (annotated(session, std::string(mailbox), "l", place)) return;
+  const auto values = visible_entries(place);
+  if (!values) return;
+  Response response(session, mailbox);
+  for (const auto& name : request.entries)
+    if (!values->contains(name)) response.add(name, std::nullopt);
+  for (const auto& [entry, value] : *values)
+    if (is_asked_for(entry, request) && value.size() <= request.most) response.add(entry, value);
+  response.finish();
+}
 
 std::span<const Command> metadata_commands() { return kMetadataCommands; }
 

@@ -69,7 +69,9 @@ void append_status(Session& session, std::string_view mailbox, const StatusItems
 }
 
 bool send_status(Session& session, std::string_view mailbox, const StatusItems& items) {
-  auto status = session.account().status(mailbox);
+  Place place;
+  if (resolve(session, mailbox, "r", place)) return false;
+  auto status = place.account->status(place.name);
   if (!status) return false;
   append_status(session, mailbox, items, *status);
   return true;
@@ -80,10 +82,12 @@ Completion status(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.space());
   IMAPD_TRY(items, take_status_items(arguments));
   IMAPD_CHECK(arguments.end());
-  auto found = session.account().status_ready(name);
+  Place place;
+  if (auto refused = resolve(session, name, "r", place)) return std::move(*refused);
+  auto found = place.account->status_ready(place.name);
   if (!found) {
     if (!session.may_block()) return on_worker();
-    auto status = session.account().status(name);
+    auto status = place.account->status(place.name);
     if (!status) return failed(status.error(), "No such mailbox");
     found = std::move(*status);
   }

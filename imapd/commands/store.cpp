@@ -1,5 +1,7 @@
 // STORE and UID STORE (RFC 9051 section 6.4.6), with UNCHANGEDSINCE (RFC 7162 section 3.1.3).
+#include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/strings.h"
 #include "imapd/commands/families.h"
@@ -76,12 +78,51 @@ class Report : public Work {
   Completion completion_;
 };
 
+/// STORE as far as the rights go (RFC 4314 section 4): a flag that the user may not change stays as it is. refused with
+/// EACCES where nothing of what was asked for may be done.
+Result<store::FlagOutcome> store_allowed(Session& session, store::FlagChange change) {
+  using How = store::FlagChange::How;
+  const auto& rights = session.selected_rights();
+  const auto allowed = changeable(rights);
+  if (allowed == ~store::Flags::none) return session.view().store_flags(change);
+  const bool keywords = store::has_right(rights, 'w');
+  const bool asks_nothing = change.flags == store::Flags::none && change.keywords.empty();
+  change.flags = change.flags & allowed;
+  if (!keywords) change.keywords.clear();
+  const bool left = change.flags != store::Flags::none || !change.keywords.empty();
+  if (change.how != How::replace) {
+    if (!left && !asks_nothing) return tl::unexpected(Error{Error::Kind::refused, "no right", EACCES});
+    return session.view().store_flags(change);
+  }
+  if (allowed == store::Flags::none) return tl::unexpected(Error{Error::Kind::refused, "no right", EACCES});
+  // Replacing within what is allowed: those are added, the rest of the allowed ones is taken away.
+  auto gone = change;
+  change.how = How::add;
+  gone.how = How::remove;
+  gone.flags = allowed & ~change.flags;
+  gone.keywords.clear();
+  if (keywords)
+    for (const auto& keyword : session.view().keywords())
+      if (std::ranges::none_of(change.keywords, [&](const std::string& kept) { return iequals(kept, keyword); }))
+        gone.keywords.push_back(keyword);
+  MAIL_TRY(outcome, session.view().store_flags(change));
+  gone.unchanged_since.reset();
+  gone.uids = difference(gone.uids, outcome.modified);
+  MAIL_TRY(removed, session.view().store_flags(gone));
+  outcome.changed.insert(outcome.changed.end(), removed.changed.begin(), removed.changed.end());
+  std::ranges::sort(outcome.changed);
+  const auto repeated = std::ranges::unique(outcome.changed);
+  outcome.changed.erase(repeated.begin(), repeated.end());
+  outcome.modseq = removed.modseq;
+  return std::move(outcome);
+}
+
 Completion store_flags(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(what, take_store_arguments(session, arguments));
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
   if (what.change.unchanged_since) session.use_condstore();
   if (what.change.uids.empty()) return ok("STORE completed, no such message");
-  const auto outcome = session.view().store_flags(what.change);
+  const auto outcome = store_allowed(session, what.change);
   if (!outcome) return failed(outcome.error(), "Flags not stored");
   // A keyword that is new to the mailbox is told of before it is used (RFC 9051 section 7.3.5).
   if (!what.change.keywords.empty()) session.send_changes(false);

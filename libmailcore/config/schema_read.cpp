@@ -11,6 +11,14 @@ Rows read_rows() {
       row<&Settings::imap, &Imap::line_octets>("imap.line_octets", "Longest command without its literals."),
       row<&Settings::imap, &Imap::append_octets>("imap.append_octets", "Largest message that is appended."),
       row<&Settings::imap, &Imap::errors>("imap.errors", "Errors of a client until the session is closed."),
+      row<&Settings::imap, &Imap::other_users>(
+          "imap.other_users", "First part of the names of other users' mailboxes; empty: they are not seen."),
+      row<&Settings::imap, &Imap::shared_list>(
+          "imap.shared_list", "File that says whose mailboxes are shared with whom, for LIST; empty: none is kept."),
+      row<&Settings::imap, &Imap::administrators>("imap.administrators",
+                                                  "Users who set quotas, and rights on everybody's mailboxes."),
+      row<&Settings::imap, &Imap::message_limit>(
+          "imap.message_limit", "Messages one command works on, the newest first (RFC 9738); 0: any number."),
 
       row<&Settings::pop3, &Pop3::listen>("pop3.listen", "Addresses for POP3 with STLS, port 110."),
       row<&Settings::pop3, &Pop3::tls_listen>("pop3.tls_listen", "Addresses for POP3 over TLS, port 995."),

@@ -198,6 +198,10 @@ struct Imap {
   std::size_t line_octets = 65536;
   Octets append_octets = megabytes(64);
   std::size_t errors = 20;
+  std::string other_users = "user";  ///< First part of the names of other users' mailboxes; empty: none are seen.
+  std::string shared_list = "/var/lib/relais/shared-mailboxes";  ///< Who shares with whom, for LIST.
+  std::vector<std::string> administrators;                       ///< Users who set quotas and everybody's rights.
+  std::size_t message_limit = 0;  ///< Messages one command works on (RFC 9738); 0: any number.
 };
 
 struct Pop3 {

@@ -114,8 +114,10 @@ class Account {
                               std::optional<std::string> value) = 0;  ///< [disk]
 
   // ACL (RFC 4314), in `dovecot-acl` of the mailbox. Identifiers: "user=ann", "anyone", "owner", with "-" in front for
-  // negative rights.
-  virtual Result<std::map<std::string, Rights>> acl(std::string_view mailbox) = 0;  ///< [disk]
+  // negative rights. set_acl: not_found where there is no such mailbox.
+  /// [one open where there is none; else disk] What the list means is in store/rights.h. Empty also where there is no
+  /// such mailbox.
+  virtual Result<std::map<std::string, Rights>> acl(std::string_view mailbox) = 0;
   virtual Status set_acl(std::string_view mailbox, std::string_view identifier,
                          std::optional<Rights> rights) = 0;  ///< [disk]
 

@@ -8,6 +8,7 @@
 #include "store/account_impl.h"
 #include "store/dotlock.h"
 #include "store/file_name.h"
+#include "store/rights.h"
 #include "store/store_impl.h"
 #include "store/text_file.h"
 #include "store/uidlist_file.h"
@@ -97,8 +98,13 @@ Status AccountImpl::set_metadata(std::string_view mailbox, std::string_view entr
 
 Result<std::map<std::string, Rights>> AccountImpl::acl(std::string_view mailbox) {
   MAIL_TRY(normal, normal_name(mailbox, rules()));
-  MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
-  MAIL_TRY(text, read_small(*context_->disk, folder, kAcl));
+  // Asked at every SELECT, and nearly always there is none: one look below the root tells it.
+  const auto folder = folder_of(normal, rules());
+  const auto path = folder.empty() ? kAcl : concat({folder, "/", kAcl});
+  auto fd = context_->disk->open(root_, path, O_RDONLY);
+  if (!fd && fd.error().kind == Error::Kind::not_found) return Acl{};
+  if (!fd) return tl::unexpected(std::move(fd).error());
+  MAIL_TRY(text, read_file(fd->get(), kPropertiesMost));
   return parse_acl(text);
 }
 
@@ -115,6 +121,7 @@ Status AccountImpl::set_acl(std::string_view mailbox, std::string_view identifie
     entries[std::string(identifier)] = *rights;
   else
     entries.erase(std::string(identifier));
+  if (entries.empty()) return text.empty() ? Status{} : context_->disk->unlink(folder, kAcl);
   return replace_file(*context_->disk, folder, kAcl, format_acl(entries), context_->settings.flush);
 }
 

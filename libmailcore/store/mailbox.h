@@ -2,6 +2,7 @@
 // what it has been told, and what it may be told next. EXPUNGE reaches a session only through sync(), so sequence
 // numbers never move under a command (RFC 9051 section 7.5.1).
 #pragma once
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,18 @@ struct FlagOutcome {
   std::vector<Uid> changed;  ///< Whose flags are different now, ascending.
   UidSet modified;           ///< Failed unchanged_since.
   ModSeq modseq{};           ///< Of the change.
+};
+
+/// Where COPY and MOVE bring messages.
+struct Destination {
+  template <class Name>
+  requires std::convertible_to<Name, std::string_view> Destination(const Name& name) : mailbox(name) {}
+  Destination(std::string_view name, std::shared_ptr<Account> into) : mailbox(name), account(std::move(into)) {}
+
+  std::string_view mailbox;
+  std::shared_ptr<Account> account;  ///< Empty: the view's own.
+  Flags flags = ~Flags::none;        ///< Those that messages may bring along (RFC 4314 section 4) …
+  bool keywords = true;              ///< … and whether keywords are among them.
 };
 
 /// What changed since this view's last sync(), in the order in which IMAP sends it.
@@ -142,8 +155,8 @@ class View {
   /// expunges.
   virtual Result<UidSet> expunge(const UidSet* uids) = 0;
   virtual Result<CopyOutcome> copy(const UidSet& uids,
-                                   std::string_view to) = 0;  ///< not_found: TRYCREATE. Unknown UIDs are ignored.
-  virtual Result<CopyOutcome> move(const UidSet& uids, std::string_view to) = 0;  ///< All or nothing (RFC 6851).
+                                   const Destination& to) = 0;  ///< not_found: TRYCREATE. Unknown UIDs are ignored.
+  virtual Result<CopyOutcome> move(const UidSet& uids, const Destination& to) = 0;  ///< All or nothing (RFC 6851).
 
   // Others' changes.
   /// [disk, cheap] Takes in what other programs did to the Maildir and the index. Nothing to do with this view's

@@ -1,5 +1,7 @@
 // Messages coming into a mailbox: APPEND, COPY, MOVE.
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <thread>
@@ -38,7 +40,7 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
       std::string name = incoming[i].row.base;
       append_info(name, incoming[i].row.flags, incoming[i].row.keywords);
       expect(cur_, name);
-      if (incoming[i].link)
+      if (incoming[i].link || incoming[i].carried)
         (void)disk.unlink(cur_, name);
       else
         (void)disk.rename(cur_, name, *incoming[i].from, incoming[i].from_name);
@@ -52,8 +54,11 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
     append_info(name, file.row.flags, file.row.keywords);
     expect(cur_, name);
     const auto place = [&] {
-      return file.link ? disk.link(*file.from, file.from_name, cur_, name)
-                       : disk.rename(*file.from, file.from_name, cur_, name);
+      auto done = file.link ? disk.link(*file.from, file.from_name, cur_, name)
+                            : disk.rename(*file.from, file.from_name, cur_, name);
+      if (done || done.error().system != EXDEV) return done;
+      file.carried = true;
+      return carry(file, name);
     };
     auto moved = place();
     for (int attempt = 0; attempt < 10 && !moved && moved.error().kind == Error::Kind::not_found && renamed;
@@ -89,7 +94,31 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
     return tl::unexpected(done.error());
   }
   if (place_.usage) place_.usage(octets, static_cast<std::int64_t>(incoming.size()));
+  for (const auto& file : incoming)
+    if (file.carried && !file.link) (void)disk.unlink(*file.from, file.from_name);
   return uids;
+}
+
+Status Mailbox::carry(const Incoming& file, const std::string& to) {
+  constexpr std::size_t kPiece = 128 * 1024;
+  auto& disk = *context_->disk;
+  MAIL_TRY(from, disk.open(*file.from, file.from_name, O_RDONLY));
+  MAIL_TRY(fd, disk.open(tmp_, to, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  const auto copied = [&]() -> Status {
+    std::string piece(kPiece, '\0');
+    for (;;) {
+      const auto octets = ::read(from.get(), piece.data(), piece.size());
+      if (octets < 0) return fail_errno("reading a message", file.from_name);
+      if (octets == 0) break;
+      MAIL_CHECK(disk.write(fd.get(), std::string_view(piece).substr(0, static_cast<std::size_t>(octets))));
+    }
+    const timespec times[2] = {{file.row.internal_date, 0}, {file.row.internal_date, 0}};
+    if (::futimens(fd.get(), times) != 0) return fail_errno("setting the time of a message");
+    if (context_->settings.flush) MAIL_CHECK(disk.sync(fd.get()));
+    return disk.rename(tmp_, to, cur_, to);
+  }();
+  if (!copied) (void)disk.unlink(tmp_, to);
+  return copied;
 }
 
 Status Mailbox::flush(const FlushSet& more) {
@@ -114,7 +143,7 @@ Status Mailbox::flush(const FlushSet& more) {
   return {};
 }
 
-Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move, std::uint64_t) {
+Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move, const Carrying& how) {
   CopyOutcome out;
   const auto micros =
       std::chrono::duration_cast<std::chrono::microseconds>(context_->clock->now().time_since_epoch()).count();
@@ -134,14 +163,15 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
         file.from_name = image_.file_name(row);
         file.link = !move;
         file.source = image_.uid(row);
-        file.row.flags = image_.flags(row);
-        file.row.keywords = image_.keywords(row);
+        file.row.flags = image_.flags(row) & how.flags;
+        file.row.keywords = how.keywords ? image_.keywords(row) : KeywordBits{0};
         file.row.internal_date = image_.internal_date(row);
         file.row.save_date = micros / 1000000;
         file.row.file_octets = image_.file_octets(row);
         file.row.wire_octets = image_.wire_octets(row);
-        file.row.summary = image_.summary(row);
-        file.row.filter = image_.filter(row);
+        // These are numbers in caches that belong to the account.
+        file.row.summary = how.elsewhere ? 0 : image_.summary(row);
+        file.row.filter = how.elsewhere ? 0 : image_.filter(row);
         file.row.base = make_base(context_->settings.host, {}, micros);
         if (file.row.wire_octets != 0) append_sizes(file.row.base, file.row.file_octets, file.row.wire_octets);
         incoming.push_back(std::move(file));
@@ -213,8 +243,8 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
   return out;
 }
 
-Result<CopyOutcome> Mailbox::transfer_within(const UidSet& uids, std::uint64_t origin) {
-  MAIL_TRY(out, transfer(uids, *this, false, origin));
+Result<CopyOutcome> Mailbox::transfer_within(const UidSet& uids, const Carrying& how) {
+  MAIL_TRY(out, transfer(uids, *this, false, how));
   withdraw(out.source);
   return std::move(out);
 }

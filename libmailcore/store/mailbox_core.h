@@ -55,9 +55,10 @@ enum class Applied { committed, conflict, unknown };
 struct Incoming {
   const Directory* from = nullptr;
   std::string from_name;
-  bool link = false;  ///< The source stays (COPY).
-  Uid source{};       ///< Of COPY and MOVE.
-  AddedRow row;       ///< All but the UID.
+  bool link = false;     ///< The source stays (COPY).
+  bool carried = false;  ///< It came from another file system: by Mailbox::carry().
+  Uid source{};          ///< Of COPY and MOVE.
+  AddedRow row;          ///< All but the UID.
 };
 
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
@@ -114,12 +115,19 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   /// Moves or links the files into `cur`, gives UIDs. Not durable before flush(). All or nothing.
   /// @param renamed  asked where a source is not there: gives it the name it has now, or false
   Result<UidSet> add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed = {});
+  /// Copies a file from another file system into `tmp`, durable, and moves it from there.
+  Status carry(const Incoming& file, const std::string& to);
   Status flush(const FlushSet& more = {});
-  Result<CopyOutcome> transfer(const UidSet& uids, Mailbox& to, bool move, std::uint64_t origin);
+  struct Carrying {
+    bool elsewhere = false;      ///< Into another account: what is known of the messages stays behind.
+    Flags flags = ~Flags::none;  ///< Those that come along …
+    bool keywords = true;        ///< … and whether keywords do.
+  };
+  Result<CopyOutcome> transfer(const UidSet& uids, Mailbox& to, bool move, const Carrying& how);
   Result<std::shared_ptr<class StagedFile>> stage();
 
   /// MOVE to where it is: new UIDs for the same messages.
-  Result<CopyOutcome> transfer_within(const UidSet& uids, std::uint64_t origin);
+  Result<CopyOutcome> transfer_within(const UidSet& uids, const Carrying& how);
   /// Removes messages again that could not be made durable.
   void withdraw(const UidSet& uids);
   std::optional<Uid> find_id(std::string_view id) const;  ///< The message that was added with that id.

@@ -399,12 +399,13 @@ void SessionView::after_compact(const Image& image) {
   hidden_ = image.tombstones();
 }
 
-Result<CopyOutcome> SessionView::transfer(const UidSet& uids, std::string_view to, bool move) {
-  auto* account = dynamic_cast<AccountImpl*>(account_.get());
-  MAIL_TRY(target, account->mailbox(to));
+Result<CopyOutcome> SessionView::transfer(const UidSet& uids, const Destination& to, bool move) {
+  const bool elsewhere = to.account && to.account != account_;
+  auto* account = dynamic_cast<AccountImpl*>(elsewhere ? to.account.get() : account_.get());
+  MAIL_TRY(target, account->mailbox(to.mailbox));
   if (move && read_only_) return fail(Error::Kind::refused, "the mailbox is open read-only");
   const auto mine = existing(uids);
-  if (!move) {
+  if (!move || elsewhere) {
     std::uint64_t octets = 0, messages = 0;
     {
       std::shared_lock lock(mailbox_->image_lock());
@@ -416,11 +417,12 @@ Result<CopyOutcome> SessionView::transfer(const UidSet& uids, std::string_view t
     }
     MAIL_CHECK(account->check_quota(octets, messages));
   }
-  if (move && target == mailbox_) return mailbox_->transfer_within(mine, origin_);
-  return mailbox_->transfer(mine, *target, move, origin_);
+  const Mailbox::Carrying how{elsewhere, to.flags, to.keywords};
+  if (move && target == mailbox_) return mailbox_->transfer_within(mine, how);
+  return mailbox_->transfer(mine, *target, move, how);
 }
 
-Result<CopyOutcome> SessionView::copy(const UidSet& uids, std::string_view to) { return transfer(uids, to, false); }
-Result<CopyOutcome> SessionView::move(const UidSet& uids, std::string_view to) { return transfer(uids, to, true); }
+Result<CopyOutcome> SessionView::copy(const UidSet& uids, const Destination& to) { return transfer(uids, to, false); }
+Result<CopyOutcome> SessionView::move(const UidSet& uids, const Destination& to) { return transfer(uids, to, true); }
 
 }  // namespace mail::store

@@ -50,8 +50,8 @@ class SessionView final : public View {
 
   Result<FlagOutcome> store_flags(const FlagChange& change) override;
   Result<UidSet> expunge(const UidSet* uids) override;
-  Result<CopyOutcome> copy(const UidSet& uids, std::string_view to) override;
-  Result<CopyOutcome> move(const UidSet& uids, std::string_view to) override;
+  Result<CopyOutcome> copy(const UidSet& uids, const Destination& to) override;
+  Result<CopyOutcome> move(const UidSet& uids, const Destination& to) override;
 
   Status refresh() override { return mailbox_->refresh(); }
   bool stale() const override { return mailbox_->stale(); }
@@ -84,7 +84,7 @@ class SessionView final : public View {
   bool hidden(RowNumber row) const;
   Result<UidSet> search_headers(const std::string& field, const std::string& needle, const UidSet& within);
   Result<UidSet> search_bodies(bool with_header, const std::string& needle, const UidSet& within);
-  Result<CopyOutcome> transfer(const UidSet& uids, std::string_view to, bool move);
+  Result<CopyOutcome> transfer(const UidSet& uids, const Destination& to, bool move);
   MessageRow message(RowNumber row) const;
   bool valid() const { return epoch_ == mailbox_->epoch(); }
 

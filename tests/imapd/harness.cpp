@@ -26,6 +26,10 @@ ImapWorld::ImapWorld(const TranscriptSettings& settings) {
   config.host.name = "imap.example.org";
   config.users.passwd_file = directory_ / "users";
   config.mail.root = directory_ / "mail/%n";
+  config.imap.shared_list = directory_ / "shared";
+  config.imap.other_users = value_of(settings, "other_users", "user");
+  config.imap.message_limit = parse_decimal<std::size_t>(value_of(settings, "message_limit", "0")).value();
+  if (const auto name = value_of(settings, "administrator"); !name.empty()) config.imap.administrators = {name};
   config.auth.allow_plaintext = is_set(settings, "plaintext");
   config.auth.mechanisms = {"PLAIN", "LOGIN"};
   config.imap.errors = parse_decimal<std::size_t>(value_of(settings, "errors", "20")).value();
@@ -75,8 +79,12 @@ void ImapWorld::append(const std::string& user, const std::string& mailbox, cons
   if (!done) FAIL(done.error().text);
 }
 
-ImapConversation::ImapConversation(std::shared_ptr<ImapWorld> world, const TranscriptSettings& settings)
+ImapConversation::ImapConversation(std::shared_ptr<ImapWorld> world, const TranscriptSettings& settings, int number)
     : world_(std::move(world)), settings_(settings) {
+  if (const auto other = value_of(settings, "user" + std::to_string(number)); !other.empty()) {
+    settings_["user"] = other;
+    settings_.erase("select");
+  }
   const auto at_once = [](const std::function<void()>& job, const std::function<void()>& done) {
     job();
     done();
@@ -152,8 +160,8 @@ void ImapConversation::start_tls() {
 TranscriptFactory imap_factory() {
   return [](const TranscriptSettings& settings) -> OpenConversation {
     auto world = std::make_shared<ImapWorld>(settings);
-    return [world, settings](int) -> std::unique_ptr<Conversation> {
-      return std::make_unique<ImapConversation>(world, settings);
+    return [world, settings](int number) -> std::unique_ptr<Conversation> {
+      return std::make_unique<ImapConversation>(world, settings, number);
     };
   };
 }

@@ -43,6 +43,8 @@ allow_plaintext = true
 listen = ["127.0.0.1:$((relais_base + 24))"]
 [limits]
 connections = 30000
+[smtp]
+relay_networks = ["127.0.0.0/8"]
 [relay.routes]
 "relay.test" = "127.0.0.1:23990"
 "dead.test" = "127.0.0.1:23998"

@@ -2,9 +2,10 @@
 // measuring relay throughput.  One epoll thread, loopback only.
 //
 //   smtpsinkd --port P [--host 127.0.0.1] [--lmtp 0|1] [--count M] [--max-s 600]
-//             [--delay-ms D] [--tempfail 0|1] [--quiet-s Q]
+//             [--rcpts R] [--delay-ms D] [--tempfail 0|1] [--quiet-s Q]
 //
 //   --count M    leave after M messages (0: run until --max-s)
+//   --rcpts R    leave after R recipients of taken messages
 //   --quiet-s Q  leave Q seconds after the last message, once one has arrived
 //   --delay-ms D wait D ms before the final reply (a far-off receiver)
 //   --tempfail 1 answer every RCPT with 451
@@ -161,7 +162,7 @@ static bool readable(Conn& c) {
 int main(int n, char** v) {
   std::string host = "127.0.0.1";
   int port = 0;
-  long count = 0;
+  long count = 0, rcpts = 0;
   double max_s = 600, quiet = 0;
   for (int i = 1; i + 1 < n; i += 2) {
     std::string k = v[i], a = v[i + 1];
@@ -173,6 +174,8 @@ int main(int n, char** v) {
       lmtp = stoi(a);
     else if (k == "--count")
       count = stol(a);
+    else if (k == "--rcpts")
+      rcpts = stol(a);
     else if (k == "--max-s")
       max_s = std::min(3600., stod(a));
     else if (k == "--delay-ms")
@@ -211,7 +214,7 @@ int main(int n, char** v) {
   epoll_ctl(ep, EPOLL_CTL_ADD, l, &e);
   epoll_event ev[256];
   double t0 = now();
-  while (!stop && now() - t0 < max_s && (!count || n_msg < count) && !(quiet > 0 && n_msg && now() - t_last > quiet)) {
+  while (!stop && now() - t0 < max_s && (!count || n_msg < count) && (!rcpts || n_rcpt < rcpts) && !(quiet > 0 && n_msg && now() - t_last > quiet)) {
     int k = epoll_wait(ep, ev, 256, later.empty() ? 100 : 1);
     for (int i = 0; i < k; i++) {
       if (ev[i].data.fd == l) {

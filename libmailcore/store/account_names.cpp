@@ -20,6 +20,7 @@ namespace mail::store {
 namespace {
 
 const std::string kSubscriptions = "subscriptions";
+const std::string kCourierSubscriptions = "courierimapsubscribed";  // "INBOX.Sent" lines
 
 /// Names that carry a special use where no mailbox has been given it.
 struct DefaultUse {
@@ -43,12 +44,15 @@ bool is_special_use(std::string_view attribute) {
 
 Result<std::vector<std::string>> AccountImpl::subscriptions() {
   auto fd = context_->disk->open(root_, kSubscriptions, O_RDONLY);
+  const bool courier = !fd && fd.error().kind == Error::Kind::not_found;  // until there is a file of our own
+  if (courier) fd = context_->disk->open(root_, kCourierSubscriptions, O_RDONLY);
   if (!fd && fd.error().kind == Error::Kind::not_found) return std::vector<std::string>{};
   if (!fd) return tl::unexpected(std::move(fd).error());
   MAIL_TRY(text, read_file(fd->get(), 64U << 20));
   std::vector<std::string> out;
   const auto rule = rules();
-  for (const auto& parts : parse_subscriptions(text, '.')) {
+  for (auto& parts : parse_subscriptions(text, '.')) {
+    if (courier && parts.size() > 1 && parts.front() == "INBOX") parts.erase(parts.begin());
     std::vector<std::string> decoded;
     for (const auto& part : parts) {
       auto name = rule.utf8_on_disk ? std::optional(part) : from_mutf7(part);

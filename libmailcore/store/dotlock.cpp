@@ -104,7 +104,9 @@ Result<Dotlock> Dotlock::take(Disk& disk, const Directory& directory, std::strin
 
 Dotlock::~Dotlock() {
   if (disk_ == nullptr) return;
-  (void)disk_->unlink(*directory_, name_);
+  // Broken by another one after a long time, it may be a lock of somebody else by now.
+  if (const auto found = disk_->stat(*directory_, name_); found && found->st_ino == inode_)
+    (void)disk_->unlink(*directory_, name_);
   std::lock_guard lock(held().mutex);
   const auto found = held().inodes.find(inode_);
   if (found != held().inodes.end()) held().inodes.erase(found);

@@ -153,6 +153,13 @@ std::string_view check_of(std::string_view base) {
   return base.substr(dot - 6, 6);
 }
 
+std::string_view host_of(std::string_view base) {
+  const auto dot = base.find('.', base.find('.') + 1);
+  if (dot == std::string_view::npos) return {};
+  const auto rest = base.substr(dot + 1);
+  return rest.substr(0, rest.find_first_of(",:"));
+}
+
 std::string safe_host(std::string_view host) {
   std::string out;
   for (const char c : host.substr(0, 64)) {

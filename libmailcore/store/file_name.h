@@ -42,6 +42,8 @@ std::string with_check(std::string_view base, std::uint64_t content_hash);
 /// What with_check() put in, or empty.
 std::string_view check_of(std::string_view base);
 std::string check_text(std::uint64_t content_hash);
+/// The host that wrote a message with a check in its name.
+std::string_view host_of(std::string_view base);
 /// A host name as it may stand in a file name: '/' and ':' as \057 and \072, ',' too (it starts the sizes).
 std::string safe_host(std::string_view host);
 

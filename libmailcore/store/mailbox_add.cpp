@@ -10,6 +10,7 @@
 #include "store/dotlock.h"
 #include "store/file_name.h"
 #include "store/mailbox_core.h"
+#include "store/mailbox_pass.h"
 #include "store/staged_file.h"
 #include "store/uidlist_file.h"
 
@@ -29,10 +30,10 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
   MAIL_TRY(lock, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
   (void)lock;
   Stamp before;
-  look(before);
+  look(before, true);
   if (!same_list(before, image_.stamp)) {  // another program gave UIDs: those come first
     MAIL_CHECK(scan(writing, true));
-    look(before);
+    look(before, true);
   }
   std::size_t placed = 0;
   const auto undo = [&] {
@@ -75,7 +76,7 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
     rows.push_back(file.row);
   }
   flush_follows_ = true;
-  auto uids = give_uids(rows);
+  auto uids = give_uids(rows, ListTail{{}, {}, {}, before.list_inode == 0});
   flush_follows_ = false;
   if (!uids) {
     undo();
@@ -83,10 +84,7 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
   }
   std::vector<Record> records;
   records.push_back(record::Added{next_modseq(), std::move(rows)});
-  Stamp now = image_.stamp;
-  stamp_uidlist(place_.folder, now);
-  if (watched && before == image_.stamp) look(now);
-  records.push_back(record::Stamped{now});
+  records.push_back(record::Stamped{stamp_after(before, true)});
   const auto done = applied(writing, Batch{std::move(records), {}, 0});
   if (!done) {
     undo();

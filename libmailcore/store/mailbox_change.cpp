@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "store/dotlock.h"
+#include "store/file_name.h"
 #include "store/mailbox_core.h"
 #include "store/uidlist_file.h"
 
@@ -136,6 +137,14 @@ bool Mailbox::has_pending() const {
   return !image_.dirty_rows().empty() || !image_.graves().empty();
 }
 
+std::map<std::string, std::pair<const Directory*, std::string>> Mailbox::names_by_base() const {
+  std::map<std::string, std::pair<const Directory*, std::string>> out;
+  for (const auto* directory : {&new_, &cur_})
+    if (const auto names = context_->disk->list(*directory))
+      for (const auto& name : *names) out[std::string(parse_file_name(name).base)] = {directory, name};
+  return out;
+}
+
 Result<bool> Mailbox::write_pending(std::size_t most) {
   MAIL_TRY(writing, begin());
   auto& disk = *context_->disk;
@@ -145,13 +154,23 @@ Result<bool> Mailbox::write_pending(std::size_t most) {
   std::size_t done = 0;
 
   record::Buried buried;
+  std::optional<std::map<std::string, std::pair<const Directory*, std::string>>>
+      renamed;  // by base: listed once, if at all
   for (const auto& grave : image_.graves()) {
     if (done++ >= most) break;
     const auto& directory = grave.in_new ? new_ : cur_;
     expect(directory, grave.name);
-    const auto removed = disk.unlink(directory, grave.name);
+    auto removed = disk.unlink(directory, grave.name);
+    if (!removed && removed.error().kind == Error::Kind::not_found) {  // another host may have changed its flags
+      if (!renamed) renamed = names_by_base();
+      const auto found = renamed->find(std::string(parse_file_name(grave.name).base));
+      if (found != renamed->end()) {
+        expect(*found->second.first, found->second.second);
+        removed = disk.unlink(*found->second.first, found->second.second);
+      }
+    }
     if (!removed && removed.error().kind != Error::Kind::not_found) break;
-    if (!removed) suspect_ = true;  // under another name by now: the scan will find it
+    if (!removed) suspect_ = true;
     ++buried.count;
   }
   if (buried.count > 0) records.push_back(buried);
@@ -199,7 +218,7 @@ Status Mailbox::compact_files(bool closing) {
   MAIL_CHECK(log_.rewrite(image_));
   // The uid list loses the lines of messages that are gone, when they are many.
   Stamp now;
-  stamp_uidlist(place_.folder, now);
+  stamp_uidlist(place_.folder, now, false);
   if (!same_list(now, image_.stamp) || now.list_octets < 100 * (std::uint64_t{image_.messages()} * 2 + 100)) return {};
   MAIL_TRY(lock, Dotlock::take(*context_->disk, place_.folder, std::string(kUidlistLock)));
   (void)lock;

@@ -64,9 +64,8 @@ Status Mailbox::rebuild() {
   {
     MAIL_TRY(lock, Dotlock::take(*context_->disk, place_.folder, std::string(kUidlistLock)));
     (void)lock;
-    MAIL_CHECK(write_uidlist(*context_->disk, place_.folder,
-                             whole_uidlist({image_.uid_validity, image_.uid_next, image_.guid}, {}),
-                             context_->settings.flush));
+    MAIL_CHECK(
+        write_uidlist(*context_->disk, place_.folder, whole_uidlist(image_.uid_next, {}), context_->settings.flush));
   }
   record::Known known;  // sizes from the files; summaries are made again when they are asked for
   SummaryCache::Reading reading(*place_.summaries);

@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <xxhash.h>
+
+#include <algorithm>
+#include <array>
 
 #include "base/id.h"
 #include "base/log.h"
@@ -19,6 +23,20 @@ namespace mail::store {
 std::uint64_t event_hash(int directory_tag, std::string_view name) {
   return XXH3_64bits_withSeed(name.data(), name.size(), static_cast<XXH64_hash_t>(directory_tag));
 }
+
+namespace {
+
+/// Other hosts change what is there.
+bool on_network(int fd) {
+  constexpr std::array<std::uint32_t, 13> kTypes{
+      0x6969,     0x517B,     0xFF534D42, 0xFE534D42, 0x00C36400, 0x65735546, 0x01021997,  // NFS, SMB, Ceph, FUSE, 9P
+      0x5346414F, 0x6B414653, 0x73757245, 0x7461636F, 0x01161970, 0x0BD00BD0};  // AFS, Coda, OCFS2, GFS2, Lustre
+  struct statfs found {};
+  if (::fstatfs(fd, &found) != 0) return false;
+  return std::find(kTypes.begin(), kTypes.end(), static_cast<std::uint32_t>(found.f_type)) != kTypes.end();
+}
+
+}  // namespace
 
 Mailbox::Mailbox(std::shared_ptr<StoreContext> context, Place place)
     : context_(std::move(context)),
@@ -51,6 +69,7 @@ Status Mailbox::open_directories() {
     return {};
   };
   MAIL_CHECK(open_one("cur", cur_));
+  remote_ = on_network(cur_.fd());
   MAIL_CHECK(open_one("new", new_));
   return open_one("tmp", tmp_);
 }
@@ -83,30 +102,40 @@ Status Mailbox::start_afresh(bool known_before) {
   Image image;
   auto& disk = *context_->disk;
   auto text = read_uidlist(disk, place_.folder);
-  const bool courier = !text && text.error().kind == Error::Kind::not_found;
-  if (courier) text = read_uidlist(disk, place_.folder, true);
-  bool taken_over = known_before;
-  if (text) {
-    auto list = courier ? parse_courier_uids(*text) : parse_uidlist(*text);
-    if (list) {
-      image.uid_validity = list->header.uid_validity;
-      image.uid_next = list->header.uid_next;
-      image.guid = list->header.guid;
-      taken_over = true;
-      if (courier) {  // from now on in Dovecot's format
-        std::string out = format_uidlist_header(list->header);
-        for (const auto& entry : list->entries) append_uidlist_line(out, entry.uid, {}, entry.base);
-        MAIL_TRY(lock, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
-        (void)lock;
-        MAIL_CHECK(write_uidlist(disk, place_.folder, out, context_->settings.flush));
-      }
-    } else {
-      log_event(LogLevel::warning, "uidlist-damaged",
-                {{"mailbox", place_.folder.path()}, {"cause", list.error().text}});
+  // Where there is no list, or none that can be read, whoever makes it says what the UIDVALIDITY is.
+  std::optional<Dotlock> list_lock;
+  bool missing = false, courier = false;
+  const auto bad = [&] { return text ? !parse_uidlist(*text) : text.error().kind == Error::Kind::not_found; };
+  if (bad()) {
+    MAIL_TRY(taken, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
+    list_lock.emplace(std::move(taken));
+    text = read_uidlist(disk, place_.folder);
+    missing = bad();
+    if (missing && text) log_event(LogLevel::warning, "uidlist-damaged", {{"mailbox", place_.folder.path()}});
+    if (missing && !text) {
+      text = read_uidlist(disk, place_.folder, true);
+      courier = static_cast<bool>(text);
     }
+  }
+  bool taken_over = known_before;
+  std::string lines;
+  if (const auto list = !text     ? Result<Uidlist>(tl::unexpected(text.error()))
+                        : courier ? parse_courier_uids(*text)
+                                  : parse_uidlist(*text)) {
+    image.uid_validity = list->header.uid_validity;
+    image.uid_next = list->header.uid_next;
+    image.guid = list->header.guid;
+    taken_over = true;
+    if (courier)
+      for (const auto& entry : list->entries) append_uidlist_line(lines, entry.uid, {}, entry.base);
   }
   if (number(image.uid_validity) == 0) image.uid_validity = place_.new_uid_validity();
   if (image.guid.empty()) image.guid = to_hex(random_octets(16));
+  if (missing)
+    MAIL_CHECK(write_uidlist(disk, place_.folder,
+                             format_uidlist_header({image.uid_validity, image.uid_next, image.guid}) + lines,
+                             context_->settings.flush));
+  list_lock.reset();
   if (taken_over) {
     // A client may remember modseqs of the lost index: they must not come again with another meaning.
     const auto seconds =
@@ -185,7 +214,7 @@ void Mailbox::pending() {
   if (context_->pending) context_->pending(shared_from_this());
 }
 
-void Mailbox::look(Stamp& stamp) const {
+void Mailbox::look(Stamp& stamp, bool list_locked) const {
   struct stat found {};
   const auto nanoseconds = [&](const Directory& directory) {
     if (::fstat(directory.fd(), &found) != 0) return std::int64_t{0};
@@ -193,7 +222,7 @@ void Mailbox::look(Stamp& stamp) const {
   };
   stamp.new_time = nanoseconds(new_);
   stamp.cur_time = nanoseconds(cur_);
-  stamp_uidlist(place_.folder, stamp);
+  stamp_uidlist(place_.folder, stamp, list_locked);
 }
 
 bool Mailbox::gone() const {
@@ -220,12 +249,18 @@ Status Mailbox::refresh() {
   return scan(writing);
 }
 
+/// The stamp after a change of ours to `cur`. Its new time is taken only where nobody else changed the folder before,
+/// and the watcher would tell of one who did it meanwhile. The time of `new` stays: another look at it costs little.
+Stamp Mailbox::stamp_after(const Stamp& before, bool list_locked) const {
+  Stamp out = image_.stamp, now;
+  look(now, list_locked);
+  if (watched && before.cur_time == image_.stamp.cur_time) out.cur_time = now.cur_time;
+  if (list_locked) out.list_time = now.list_time, out.list_octets = now.list_octets, out.list_inode = now.list_inode;
+  return out;
+}
+
 Status Mailbox::restamp(Writing&, const Stamp& before, std::vector<Record>& records) {
-  // Only where nobody else changed the folder before, and the watcher would tell of one who did it meanwhile.
-  if (!watched || !(before == image_.stamp)) return {};
-  Stamp now;
-  look(now);
-  records.push_back(record::Stamped{now});
+  records.push_back(record::Stamped{stamp_after(before, false)});
   return {};
 }
 
@@ -315,6 +350,9 @@ void Mailbox::forget_told() {
   const auto dead = image_.tombstones()->size();
   // Taking tombstones out costs a pass over the mailbox: only where they are many, or the mailbox is small.
   if (!all_told || dead == 0 || (image_.rows() > 20000 && dead < image_.rows() / 8)) return;
+  // Nor while a change or a look at the disk is under way, which goes by row numbers: the next one does it.
+  const std::unique_lock writer(writer_, std::try_to_lock);
+  if (!writer) return;
   for (auto* view : views_) view->before_compact(image_);
   image_.compact();
   for (auto* view : views_) view->after_compact(image_);
@@ -331,7 +369,8 @@ Result<std::shared_ptr<View>> Mailbox::view(std::shared_ptr<Account> account, bo
     MAIL_TRY(writing, begin());
     claimed_from = image_.first_recent;
     claimed_to = image_.uid_next;
-    MAIL_CHECK(applied(writing, Batch{{record::Numbers{claimed_to, claimed_to}}, {}, 0}));
+    const auto claimed = applied(writing, Batch{{record::Numbers{claimed_to, claimed_to}}, {}, 0});
+    if (!claimed && !no_room(claimed.error())) return tl::unexpected(claimed.error());
   }
   return std::make_shared<SessionView>(shared_from_this(), std::move(account), read_only,
                                        UidRange{claimed_from, claimed_to});

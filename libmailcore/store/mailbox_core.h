@@ -3,8 +3,10 @@
 // Locks, in this order: writer_ (one change or look at the disk at a time; held during disk work), the index's flock
 // (other processes of this host), dovecot-uidlist's dotlock (other programs and hosts, while UIDs are given),
 // image_lock_ (memory only, never held during disk work).
+// Rows keep their numbers while writer_ is held: who holds it reads the image without image_lock_.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +15,7 @@
 #include <set>
 #include <shared_mutex>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -107,6 +110,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Result<UidSet> expunge(const UidSet* uids, std::uint64_t origin);
   /// Pending flags and removals, at most `most` files. Returns whether there is more.
   Result<bool> write_pending(std::size_t most);
+  std::map<std::string, std::pair<const Directory*, std::string>> names_by_base() const;
   bool has_pending() const;
   Result<KeywordBits> keyword_bits(Writing& writing, const std::vector<std::string>& names, bool make);
   Status compact_files(bool closing);  ///< New snapshot where the log has grown long; a shorter uid list.
@@ -136,7 +140,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   /// After a crash: files of ours whose content did not come to the disk go to tmp, their messages away. Nobody was
   /// told that they are here.
   Status drop_torn(Writing& writing);
-  bool torn(const Directory& directory, const std::string& name) const;
+  enum class Content { whole, torn, on_its_way };
+  Content content(const Directory& directory, const std::string& name) const;
   std::uint64_t file_octets() const;
 
   // mailbox_check.cpp
@@ -173,6 +178,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   const Directory& fresh() const { return new_; }
   const Directory& temporary() const { return tmp_; }
   const Directory& index_directory() const { return index(); }
+  bool remote() const { return remote_; }
   std::atomic<bool> watched{false};
 
  private:
@@ -182,7 +188,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Status load();
   Status start_afresh(bool known_before);
   void notify(std::uint64_t except);
-  void look(Stamp& stamp) const;
+  /// @param list_locked  as of stamp_uidlist()
+  void look(Stamp& stamp, bool list_locked = false) const;
+  Stamp stamp_after(const Stamp& before, bool list_locked) const;
   Status restamp(Writing& writing, const Stamp& before, std::vector<Record>& records);
   void expect(const Directory& directory, const std::string& name);
   const Directory& index() const { return place_.index ? place_.index : place_.folder; }
@@ -192,10 +200,31 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
 
   // mailbox_scan.cpp
   struct Found;
+  struct Pass;
+  struct Missed {
+    std::chrono::steady_clock::time_point since;
+    int listings = 0;
+  };
+  Status scan_once(Writing& writing, bool list_locked);
+  Status scan_again(Writing& writing);
   Status list_names(bool all, std::vector<Found>& found) const;
-  Status take_in(Writing& writing, std::vector<Found>& unknown, std::vector<Record>& records);
-  Result<UidSet> give_uids(std::vector<AddedRow>& rows);
-  std::string whole_uidlist(const UidlistHeader& header, const std::vector<AddedRow>& more) const;
+  bool still(const Stamp& looked);  ///< Whether a change after this look shows in the directories' times.
+  void note_keywords(Pass& pass) const;
+  std::vector<RowNumber> wanted(const Pass& pass) const;
+  void match(Pass& pass, std::vector<Found>& names) const;
+  void compare(RowNumber row, const Found& file, Pass& pass) const;
+  Result<bool> list_again(bool found_all, const std::function<bool(std::vector<Found>&)>& take);
+  Status find_missing(Pass& pass);
+  std::vector<AddedRow> describe(const std::vector<Found>& files);
+
+  // mailbox_uids.cpp
+  struct ListTail;
+  using Listed = std::unordered_map<std::string_view, Uid>;
+  Result<ListTail> read_list_tail() const;
+  Status take_in(Pass& pass);
+  Status find_listed(Pass& pass, Listed& listed, std::vector<AddedRow>& rows);
+  Result<UidSet> give_uids(std::vector<AddedRow>& rows, const ListTail& tail);
+  std::string whole_uidlist(Uid next, const std::vector<AddedRow>& more) const;
 
   std::shared_ptr<StoreContext> context_;
   Place place_;
@@ -213,6 +242,11 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::atomic<std::uint64_t> scans_{0};
   std::atomic<std::uint32_t> flushed_to_{0};  ///< For the next record::Durable.
   bool check_torn_ = false;
+  bool remote_ =
+      false;     ///< On a network file system: other hosts' changes make no inotify event, and their clocks differ.
+  Stamp still_;  ///< Since `still_since_` the directories have these times.
+  std::chrono::steady_clock::time_point still_since_{};
+  std::map<Uid, Missed> missed_;  ///< Rows whose files the last listings did not have.
 
   mutable std::mutex views_mutex_;
   std::set<SessionView*> views_;
@@ -224,5 +258,10 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
 };
 
 std::uint64_t event_hash(int directory_tag, std::string_view name);
+
+/// Whether something could not be written because there is no room, or the disk is read-only.
+inline bool no_room(const Error& error) {
+  return error.system == ENOSPC || error.system == EDQUOT || error.system == EROFS;
+}
 
 }  // namespace mail::store

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 #include <unordered_map>
 
@@ -13,21 +14,22 @@
 #include "store/dotlock.h"
 #include "store/file_name.h"
 #include "store/mailbox_core.h"
+#include "store/mailbox_pass.h"
+#include "store/message_file.h"
 #include "store/parallel.h"
 #include "store/uidlist_file.h"
 
 namespace mail::store {
 
-struct Mailbox::Found {
-  std::string name;
-  bool in_new = false;
-};
-
 namespace {
 
-/// Directory times have the kernel's tick: a change within it after our look would not show. Without a watcher such a
-/// time is not trusted.
-constexpr std::int64_t kTick = 20'000'000;
+/// Directory times have the kernel's tick: a change within it after our look would not show.
+constexpr auto kTick = std::chrono::milliseconds(20);
+/// A file that never shows for so long, in so many listings, is gone, however busy the folder is.
+constexpr auto kMissedLong = std::chrono::seconds(1);
+constexpr int kMissedOften = 12;
+/// Seconds in which another host's message comes to the server whole.
+constexpr std::int64_t kOnItsWay = 600;
 
 /// From base to row, for one scan.
 class RowTable {
@@ -55,30 +57,6 @@ class RowTable {
   std::vector<RowNumber> slots_;
 };
 
-/// What one file name on disk says against what the image believes.
-void compare(const Image& image, RowNumber row, const std::string& name, bool in_new, std::vector<Record>& records,
-             ModSeq modseq) {
-  if (image.in_new(row) == in_new && image.file_name(row) == name) return;
-  const auto uids = UidSet::of(image.uid(row));
-  const auto parsed = parse_file_name(name);
-  if (image.in_new(row) && !in_new) records.push_back(record::Written{uids});  // another program took it to cur
-  const auto before = image.disk_flags(row);
-  const Flags now_flags = parsed.flags;
-  const KeywordBits now_keywords = parsed.keywords;
-  if (now_flags != before.flags || now_keywords != before.keywords) {
-    // Ours that are still to be written, and what the other program changed, both count.
-    const Flags flags = (image.flags(row) & ~(before.flags & ~now_flags)) | (now_flags & ~before.flags);
-    const KeywordBits keywords =
-        (image.keywords(row) & ~(before.keywords & ~now_keywords)) | (now_keywords & ~before.keywords);
-    records.push_back(record::FlagsChanged{modseq, FlagChange::How::replace, now_flags, now_keywords, true, uids});
-    if (flags != now_flags || (keywords & kLetterBits) != now_keywords)
-      records.push_back(record::FlagsChanged{modseq, FlagChange::How::replace, flags, keywords, false, uids});
-  }
-  std::string usual(parsed.base);
-  if (!in_new) append_info(usual, now_flags, now_keywords);
-  if (usual != name) records.push_back(record::Odd{image.uid(row), name});
-}
-
 }  // namespace
 
 Status Mailbox::list_names(bool all, std::vector<Found>& found) const {
@@ -94,153 +72,246 @@ Status Mailbox::list_names(bool all, std::vector<Found>& found) const {
   return {};
 }
 
+bool Mailbox::still(const Stamp& looked) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!same_directories(looked, still_)) {
+    still_ = looked;
+    still_since_ = now;
+  }
+  if (now - still_since_ > kTick) return true;
+  if (remote_) return false;  // another machine's clock wrote the times
+  const auto wall =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return wall - std::max(looked.cur_time, looked.new_time) > std::chrono::nanoseconds(kTick).count();
+}
+
 Status Mailbox::scan(Writing& writing, bool list_locked) {
-  Stamp now;
-  look(now);
+  auto status = scan_once(writing, list_locked);
+  if (status) return status;
+  suspect_ = true;
+  // On a full disk what is known can still be read; what is new shows when there is room. A UID is never given so.
+  if (!no_room(status.error()) || list_locked) return status;
+  log_event(LogLevel::warning, "mailbox-not-refreshed",
+            {{"mailbox", place_.folder.path()}, {"cause", status.error().text}});
+  return {};
+}
+
+Status Mailbox::scan_once(Writing& writing, bool list_locked) {
+  Pass pass;
+  look(pass.now, list_locked);
   const bool suspect = suspect_.exchange(false);
-  if (!suspect && now == image_.stamp) return {};
+  if (!suspect && pass.now == image_.stamp) return {};
   ++scans_;
-  const bool list_changed = !same_list(now, image_.stamp);
-  if (list_changed && now.list_inode != 0) {
+  const bool list_changed = !same_list(pass.now, image_.stamp);
+  if (list_changed && pass.now.list_inode != 0) {
     const auto header = read_uidlist_header(*context_->disk, place_.folder);
     if (header && header->uid_validity != image_.uid_validity) {
       MAIL_CHECK(load());  // another program started the mailbox anew
-      look(now);
-    }
-  }
-  bool all = suspect || list_changed || now.cur_time != image_.stamp.cur_time;
-  std::vector<Found> found;
-  MAIL_CHECK(list_names(all, found));
-
-  std::vector<Record> records;
-  const auto modseq = next_modseq();
-  if (all) {  // keywords that another program made
-    const auto names = read_keywords(*context_->disk, place_.folder);
-    for (std::size_t i = 0; i < names.size() && i < 26; ++i)
-      if (!names[i].empty() && (i >= image_.keyword_names().size() || image_.keyword_names()[i] != names[i]))
-        records.push_back(record::Keyword{static_cast<std::uint8_t>(i), names[i]});
-  }
-  // Rows whose file should be among the found.
-  std::vector<RowNumber> wanted;
-  if (all) {
-    for (RowNumber row = 0; row < image_.rows(); ++row)
-      if (!image_.tombstone(row)) wanted.push_back(row);
-  } else {
-    for (const auto row : image_.dirty_rows())
-      if (image_.in_new(row)) wanted.push_back(row);
-  }
-  std::vector<Found> unknown;
-  std::vector<RowNumber> missing;
-  const auto match = [&](std::vector<Found>& names, bool again) {
-    const RowTable table(image_, wanted);
-    std::vector<bool> seen(image_.rows());
-    std::unordered_set<std::string_view> graves;
-    for (const auto& grave : image_.graves()) graves.insert(grave.name);
-    for (auto& file : names) {
-      const auto base = std::string_view(file.name).substr(0, file.name.rfind(':'));
-      const auto row = table.find(base);
-      if (row) {
-        if (seen[*row]) continue;  // the same message twice: a rename was under way while we listed
-        seen[*row] = true;
-        if (image_.in_new(*row) == file.in_new || all) compare(image_, *row, file.name, file.in_new, records, modseq);
-      } else if (!again && graves.count(file.name) == 0) {
-        unknown.push_back(std::move(file));
-      }
-    }
-    missing.clear();
-    for (const auto row : wanted)
-      if (!seen[row]) missing.push_back(row);
-  };
-  match(found, false);
-  if (!missing.empty()) {
-    // A file that is renamed while its directory is read may show under neither name: only what is missing twice is
-    // gone.
-    // And only by a listing during which the directories did not change.
-    all = true;
-    bool sure = false;
-    for (int attempt = 0; attempt < 20 && !missing.empty() && !sure; ++attempt) {
-      Stamp before, after;
-      look(before);
-      std::vector<Found> again;
-      MAIL_CHECK(list_names(true, again));
-      look(after);
-      wanted = missing;
-      match(again, true);
-      const auto wall =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(context_->clock->now().time_since_epoch()).count();
-      sure = before.cur_time == after.cur_time && before.new_time == after.new_time &&
-             wall - std::max(before.cur_time, before.new_time) > kTick / 2;
-      if (!sure && !missing.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    if (!sure && !missing.empty()) {
-      missing.clear();  // too busy to tell: the next look will
       suspect_ = true;
-    }
-    record::Expunged expunged{modseq, false, {}};
-    std::int64_t octets = 0;
-    for (const auto row : missing) {
-      expunged.uids.add(image_.uid(row));
-      octets += static_cast<std::int64_t>(image_.file_octets(row));
-    }
-    if (!missing.empty()) {
-      if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(missing.size()));
-      records.push_back(std::move(expunged));
+      return scan_once(writing, list_locked);
     }
   }
+  pass.quiet = still(pass.now);
+  pass.all = suspect || list_changed || pass.now.cur_time != image_.stamp.cur_time;
+  pass.modseq = next_modseq();
+  std::vector<Found> found;
+  MAIL_CHECK(list_names(pass.all, found));
+  // Which messages the list has must be known before a row is added; and it is read after the folder, so that what is
+  // in it was there to be listed.
   std::optional<Dotlock> lock;
-  if (!unknown.empty() && !list_locked) {
+  const auto lock_list = [&]() -> Result<bool> {
+    if (list_locked || lock) return true;
     MAIL_TRY(taken, Dotlock::take(*context_->disk, place_.folder, std::string(kUidlistLock)));
     lock.emplace(std::move(taken));
     Stamp then;
-    stamp_uidlist(place_.folder, then);
-    if (!same_list(now, then)) {
-      // Another program gave UIDs since we listed the folder: its messages come first, so all is listed again, now
-      // under the lock.
-      suspect_ = true;
-      return scan(writing, true);
-    }
+    stamp_uidlist(place_.folder, then, true);
+    return same_list(pass.now, then);
+  };
+  if (list_changed) {
+    MAIL_TRY(same, lock_list());
+    if (!same) return scan_again(writing);
   }
-  if (!unknown.empty())
-    MAIL_CHECK(take_in(writing, unknown, records));
-  else if (list_changed && now.list_inode != 0) {
-    if (const auto header = read_uidlist_header(*context_->disk, place_.folder);
-        header && header->uid_next > image_.uid_next)
-      records.push_back(record::Numbers{header->uid_next, image_.first_recent});
+  if (pass.all) note_keywords(pass);
+  match(pass, found);
+  if (!pass.unknown.empty()) {
+    MAIL_TRY(same, lock_list());
+    if (!same) return scan_again(writing);
   }
-  stamp_uidlist(place_.folder, now);  // take_in() wrote it
-  if (!watched) {
-    const auto wall =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(context_->clock->now().time_since_epoch()).count();
-    if (wall - now.cur_time < kTick) now.cur_time = 0;
-    if (wall - now.new_time < kTick) now.new_time = 0;
+  MAIL_CHECK(find_missing(pass));
+  if (!pass.unknown.empty() || list_changed) {
+    MAIL_CHECK(take_in(pass));
+    stamp_uidlist(place_.folder, pass.now, true);
   }
-  records.push_back(record::Stamped{now});
-  return applied(writing, Batch{std::move(records), {}, 0});
+  // What changes within the tick after our look does not show in the times. A watcher tells of files in `cur`.
+  if (!pass.quiet) pass.now.new_time = 0;
+  if (!pass.quiet && !watched) pass.now.cur_time = 0;
+  pass.records.push_back(record::Stamped{pass.now});
+  MAIL_CHECK(applied(writing, Batch{std::move(pass.records), {}, 0}));
+  if (place_.usage && (pass.octets != 0 || pass.messages != 0)) place_.usage(pass.octets, pass.messages);
+  return {};
 }
 
-Status Mailbox::take_in(Writing&, std::vector<Found>& unknown, std::vector<Record>& records) {
-  // The order in which they came: by the time in the name.
+/// Another program gave UIDs since the folder was listed: its messages come first, so all is listed again under the
+/// lock.
+Status Mailbox::scan_again(Writing& writing) {
+  suspect_ = true;
+  return scan_once(writing, true);
+}
+
+void Mailbox::note_keywords(Pass& pass) const {
+  const auto names = read_keywords(*context_->disk, place_.folder);
+  for (std::size_t i = 0; i < names.size() && i < 26; ++i)
+    if (!names[i].empty() && (i >= image_.keyword_names().size() || image_.keyword_names()[i] != names[i]))
+      pass.records.push_back(record::Keyword{static_cast<std::uint8_t>(i), names[i]});
+}
+
+/// What one file name on disk says against what the image believes.
+void Mailbox::compare(RowNumber row, const Found& file, Pass& pass) const {
+  const auto& image = image_;
+  const auto uids = UidSet::of(image.uid(row));
+  if (image.file_octets(row) == 0) {  // its line in the list was seen before the file was
+    const auto found = context_->disk->stat(file.in_new ? new_ : cur_, file.name);
+    if (found && found->st_size != 0)
+      pass.records.push_back(record::Known{{{image.uid(row), static_cast<std::uint64_t>(found->st_size), 0, 0}}});
+  }
+  if (image.in_new(row) == file.in_new && image.file_name(row) == file.name) return;
+  const auto parsed = parse_file_name(file.name);
+  if (image.in_new(row) && !file.in_new)
+    pass.records.push_back(record::Written{uids});  // another program took it to cur
+  const auto before = image.disk_flags(row);
+  const Flags now_flags = parsed.flags;
+  const KeywordBits now_keywords = parsed.keywords;
+  if (now_flags != before.flags || now_keywords != before.keywords) {
+    // Ours that are still to be written, and what the other program changed, both count.
+    const Flags flags = (image.flags(row) & ~(before.flags & ~now_flags)) | (now_flags & ~before.flags);
+    const KeywordBits keywords =
+        (image.keywords(row) & ~(before.keywords & ~now_keywords)) | (now_keywords & ~before.keywords);
+    pass.records.push_back(
+        record::FlagsChanged{pass.modseq, FlagChange::How::replace, now_flags, now_keywords, true, uids});
+    if (flags != now_flags || (keywords & kLetterBits) != now_keywords)
+      pass.records.push_back(record::FlagsChanged{pass.modseq, FlagChange::How::replace, flags, keywords, false, uids});
+  }
+  std::string usual(parsed.base);
+  if (!file.in_new) append_info(usual, now_flags, now_keywords);
+  if (usual != file.name) pass.records.push_back(record::Odd{image.uid(row), file.name});
+}
+
+/// Sets pass.unknown and pass.seen, and notes what the names say.
+void Mailbox::match(Pass& pass, std::vector<Found>& names) const {
+  const RowTable table(image_, wanted(pass));
+  pass.seen.assign(image_.rows(), false);
+  std::unordered_set<std::string_view> graves;
+  for (const auto& grave : image_.graves())
+    graves.insert(std::string_view(grave.name).substr(0, grave.name.rfind(':')));
+  for (auto& file : names) {
+    const auto base = std::string_view(file.name).substr(0, file.name.rfind(':'));
+    const auto row = table.find(base);
+    if (row) {
+      if (pass.seen[*row]) continue;  // the same message twice: a rename was under way while we listed
+      pass.seen[*row] = true;
+      compare(*row, file, pass);
+    } else if (graves.count(base) == 0) {  // those are expunged, whatever name they have by now
+      pass.unknown.push_back(std::move(file));
+    }
+  }
+}
+
+/// Rows whose file should be among the listed.
+std::vector<RowNumber> Mailbox::wanted(const Pass& pass) const {
+  std::vector<RowNumber> out;
+  if (pass.all) {
+    for (RowNumber row = 0; row < image_.rows(); ++row)
+      if (!image_.tombstone(row) && (pass.seen.empty() || !pass.seen[row])) out.push_back(row);
+  } else {
+    for (const auto row : image_.dirty_rows())
+      if (image_.in_new(row) && (pass.seen.empty() || !pass.seen[row])) out.push_back(row);
+  }
+  return out;
+}
+
+/// A file that is renamed while its directory is read may show under neither name. So the folder is listed until
+/// `take` says that it has found all, or once nothing changed meanwhile. Returns whether one of both was so.
+Result<bool> Mailbox::list_again(bool found_all, const std::function<bool(std::vector<Found>&)>& take) {
+  constexpr int kAttempts = 6;
+  for (int attempt = 0; attempt < kAttempts && !found_all; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    Stamp before, after;
+    look(before);
+    const bool quiet = still(before);
+    std::vector<Found> files;
+    MAIL_CHECK(list_names(true, files));
+    found_all = take(files);
+    look(after);
+    if (quiet && same_directories(before, after)) return true;
+  }
+  return found_all;
+}
+
+/// A message is gone when a listing during which nothing changed does not have it, or very many do not.
+Status Mailbox::find_missing(Pass& pass) {
+  auto missing = wanted(pass);
+  int listings = 0;
+  MAIL_TRY(sure, list_again(missing.empty(), [&](std::vector<Found>& again) {
+             ++listings;
+             const RowTable table(image_, missing);
+             for (auto& file : again) {
+               const auto row = table.find(std::string_view(file.name).substr(0, file.name.rfind(':')));
+               if (!row || pass.seen[*row]) continue;
+               pass.seen[*row] = true;
+               compare(*row, file, pass);
+             }
+             std::erase_if(missing, [&](RowNumber row) { return pass.seen[row]; });
+             return missing.empty();
+           }));
+  std::map<Uid, Missed> missed;
+  record::Expunged expunged{pass.modseq, false, {}};
+  const auto now = std::chrono::steady_clock::now();
+  for (const auto row : missing) {
+    const auto uid = image_.uid(row);
+    const auto before = missed_.find(uid);
+    auto entry = before == missed_.end() ? Missed{now, 0} : before->second;
+    entry.listings += listings;
+    if (!sure && (now - entry.since < kMissedLong || entry.listings < kMissedOften)) {
+      missed.emplace(uid, entry);  // too busy to tell: the next look will
+      continue;
+    }
+    expunged.uids.add(uid);
+    pass.octets -= static_cast<std::int64_t>(image_.file_octets(row));
+    --pass.messages;
+  }
+  if (!missed.empty()) suspect_ = true;
+  missed_ = std::move(missed);
+  if (!expunged.uids.empty()) pass.records.push_back(std::move(expunged));
+  return {};
+}
+
+/// What the files say of themselves, in the order in which they came: by the time in the name. Left out is what is not
+/// mail, what is torn, and what has another name by now.
+std::vector<AddedRow> Mailbox::describe(const std::vector<Found>& files) {
   std::vector<std::pair<std::pair<std::uint64_t, std::uint64_t>, std::size_t>> order;
-  order.reserve(unknown.size());
-  for (std::size_t i = 0; i < unknown.size(); ++i) order.push_back({name_time(unknown[i].name), i});
+  order.reserve(files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) order.push_back({name_time(files[i].name), i});
   std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : unknown[a.second].name < unknown[b.second].name;
+    return a.first != b.first ? a.first < b.first : files[a.second].name < files[b.second].name;
   });
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(context_->clock->now().time_since_epoch()).count();
-  std::vector<AddedRow> rows(unknown.size());
-  std::vector<char> usable(unknown.size(), 0);
-  in_parallel(unknown.size(), context_->settings.parse_threads, 2000, [&](std::size_t i) {
-    const auto& file = unknown[order[i].second];
+  std::vector<AddedRow> rows(files.size());
+  std::vector<char> usable(files.size(), 0);
+  in_parallel(files.size(), context_->settings.parse_threads, 2000, [&](std::size_t i) {
+    const auto& file = files[order[i].second];
     const auto& directory = file.in_new ? new_ : cur_;
     const auto found = context_->disk->stat(directory, file.name);
-    // A symbolic link, a FIFO or a device is not mail; nor is what another one removed meanwhile.
+    // A symbolic link, a FIFO or a device is not mail.
+    if (!found && found.error().kind == Error::Kind::not_found) suspect_ = true;  // renamed or removed meanwhile
     if (!found || !S_ISREG(found->st_mode)) return;
     const auto parsed = parse_file_name(file.name);
-    const auto octets = static_cast<std::uint64_t>(found->st_size);
-    if (torn(directory, file.name)) {
+    auto octets = static_cast<std::uint64_t>(found->st_size);
+    if (const auto state = content(directory, file.name); state == Content::torn) {
       log_event(LogLevel::warning, "message-torn", {{"file", concat({directory.path(), "/", file.name})}});
       (void)context_->disk->rename(directory, file.name, tmp_, file.name);
       return;
+    } else if (state == Content::on_its_way) {
+      octets = *parsed.octets;
     }
     auto& row = rows[i];
     row.flags = parsed.flags;
@@ -259,30 +330,29 @@ Status Mailbox::take_in(Writing&, std::vector<Found>& unknown, std::vector<Recor
   std::vector<AddedRow> taken;
   taken.reserve(rows.size());
   std::unordered_set<std::string_view> bases;  // one file in cur and in new under one base: the first
-  std::int64_t octets = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (usable[i] == 0 || !bases.insert(rows[i].base).second) continue;
-    octets += static_cast<std::int64_t>(rows[i].file_octets);
-    taken.push_back(rows[i]);
-  }
-  if (taken.empty()) return {};
-  MAIL_CHECK(give_uids(taken));
-  if (place_.usage) place_.usage(octets, static_cast<std::int64_t>(taken.size()));
-  records.push_back(record::Added{next_modseq(), std::move(taken)});
-  return {};
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (usable[i] != 0 && bases.insert(rows[i].base).second) taken.push_back(rows[i]);
+  return taken;
 }
 
-bool Mailbox::torn(const Directory& directory, const std::string& name) const {
+/// Whether a file of ours has the content that its name promises.
+Mailbox::Content Mailbox::content(const Directory& directory, const std::string& name) const {
   const auto check = check_of(name);
-  if (check.empty()) return false;
   const auto parsed = parse_file_name(name);
-  if (!parsed.octets) return false;
+  if (check.empty() || !parsed.octets) return Content::whole;  // cannot be known
   auto fd = context_->disk->open(directory, name, O_RDONLY | O_NONBLOCK);
-  if (!fd) return false;
+  struct stat found {};
+  if (!fd || ::fstat(fd->get(), &found) != 0) return Content::whole;
+  // Over NFS the name may show before the content: what another host writes is not judged for a while.
+  if (host_of(name) != context_->settings.host && std::abs(::time(nullptr) - found.st_ctim.tv_sec) < kOnItsWay)
+    return static_cast<std::uint64_t>(found.st_size) == *parsed.octets ? Content::whole : Content::on_its_way;
   const auto file = MessageFile::open(std::move(*fd));
-  if (!file) return false;
+  if (!file) return Content::whole;
   const auto raw = (*file)->raw();
-  return raw.size() != *parsed.octets || check_text(XXH3_64bits(raw.data(), raw.size())) != check;
+  if (raw.size() < *parsed.octets) return Content::torn;
+  // Octets that never came read as zeros; a text that was changed by hand has none.
+  if (check_text(XXH3_64bits(raw.data(), raw.size())) == check) return Content::whole;
+  return raw.find('\0') == std::string_view::npos ? Content::whole : Content::torn;
 }
 
 Status Mailbox::drop_torn(Writing& writing) {
@@ -293,7 +363,7 @@ Status Mailbox::drop_torn(Writing& writing) {
     if (image_.tombstone(row)) continue;
     const auto name = image_.file_name(row);
     const auto& directory = image_.in_new(row) ? new_ : cur_;
-    if (!torn(directory, name)) continue;
+    if (content(directory, name) != Content::torn) continue;
     log_event(LogLevel::warning, "message-torn", {{"file", concat({directory.path(), "/", name})}});
     (void)context_->disk->rename(directory, name, tmp_, name);
     expunged.uids.add(image_.uid(row));
@@ -304,69 +374,6 @@ Status Mailbox::drop_torn(Writing& writing) {
   if (expunged.uids.empty()) return {};
   if (place_.usage) place_.usage(-octets, -messages);
   return applied(writing, Batch{{std::move(expunged)}, {}, 0});
-}
-
-std::string Mailbox::whole_uidlist(const UidlistHeader& header, const std::vector<AddedRow>& more) const {
-  std::string out = format_uidlist_header(header);
-  for (RowNumber row = 0; row < image_.rows(); ++row)
-    if (!image_.tombstone(row)) append_uidlist_line(out, image_.uid(row), {}, image_.base(row));
-  for (const auto& row : more) append_uidlist_line(out, row.uid, {}, row.base);
-  return out;
-}
-
-/// Under the uid list's lock. Gives each row its UID: the one that the list has for its name, else the next. The list
-/// is durable when this returns: a UID that a client has seen is never given to another message.
-Result<UidSet> Mailbox::give_uids(std::vector<AddedRow>& rows) {
-  auto& disk = *context_->disk;
-  const bool flush = context_->settings.flush;
-  std::uint32_t next = number(image_.uid_next);
-  const std::uint32_t last = image_.rows() == 0 ? 0 : number(image_.uid(image_.rows() - 1));
-  Stamp now;
-  stamp_uidlist(place_.folder, now);
-  bool whole = false;
-  std::vector<AddedRow*> fresh;
-  if (now.list_inode != 0 && same_list(now, image_.stamp)) {
-    for (auto& row : rows) fresh.push_back(&row);
-  } else {
-    auto text = read_uidlist(disk, place_.folder);
-    Result<Uidlist> list = text ? parse_uidlist(*text) : Result<Uidlist>(tl::unexpected(text.error()));
-    if (!text && text.error().kind != Error::Kind::not_found) return tl::unexpected(text.error());
-    std::unordered_map<std::string_view, AddedRow*> by_base;
-    for (auto& row : rows) by_base.emplace(row.base, &row);
-    if (list && list->header.uid_validity == image_.uid_validity) {
-      next = std::max(next, number(list->header.uid_next));
-      for (const auto& entry : list->entries) {
-        if (number(entry.uid) <= last) continue;
-        const auto found = by_base.find(entry.base);
-        if (found != by_base.end()) found->second->uid = entry.uid;
-      }
-      whole = list->damaged;
-    } else if (list) {
-      reload_ = true;
-      return fail(Error::Kind::temporary, "dovecot-uidlist changed; try again");
-    } else {
-      whole = true;
-    }
-    for (auto& row : rows)
-      if (number(row.uid) == 0) fresh.push_back(&row);
-  }
-  if (std::uint64_t{next} + fresh.size() >= UINT32_MAX)
-    return fail(Error::Kind::permanent, "the mailbox has no UIDs left");
-  std::string lines;
-  for (auto* row : fresh) {
-    row->uid = static_cast<Uid>(next++);
-    if (!whole) append_uidlist_line(lines, row->uid, {}, row->base);
-  }
-  std::sort(rows.begin(), rows.end(), [](const AddedRow& a, const AddedRow& b) { return a.uid < b.uid; });
-  if (whole) {
-    MAIL_CHECK(write_uidlist(disk, place_.folder,
-                             whole_uidlist({image_.uid_validity, static_cast<Uid>(next), image_.guid}, rows), flush));
-  } else if (!lines.empty()) {
-    MAIL_CHECK(append_uidlist(disk, place_.folder, lines, flush && !flush_follows_));
-  }
-  UidSet out;
-  for (const auto& row : rows) out.add(row.uid);
-  return out;
 }
 
 }  // namespace mail::store

@@ -127,7 +127,7 @@ Result<std::uint64_t> export_maildir(Account& account, std::string_view mailbox,
   MAIL_TRY(files, disk.list(cur));
   for (const auto& file : files) there.insert(file.substr(0, file.find(':')));
   const auto keywords = view->keywords();
-  bool any_keyword = false;
+  if (!keywords.empty()) MAIL_CHECK(write_keywords(disk, folder, keywords));  // before the letters that mean them
   std::uint64_t done = 0;
   const auto rows = all_rows(*view);
   for (const auto& row : rows) {
@@ -148,11 +148,9 @@ Result<std::uint64_t> export_maildir(Account& account, std::string_view mailbox,
     MAIL_CHECK(disk.close(std::move(fd)));
     auto final_name = base;
     append_info(final_name, row.flags, row.keywords);
-    any_keyword |= row.keywords != 0;
     MAIL_CHECK(disk.rename(tmp, base, cur, final_name));
     if (progress && done % 16 == 0 && !progress(done, rows.size())) return fail(Error::Kind::temporary, "stopped");
   }
-  if (any_keyword) MAIL_CHECK(write_keywords(disk, folder, keywords));
   MAIL_CHECK(disk.sync_directory(cur));
   return done;
 }

@@ -95,6 +95,22 @@ void append_uidlist_line(std::string& to, Uid uid, std::string_view extensions, 
   to += '\n';
 }
 
+void parse_uidlist_lines(std::string_view lines, Uidlist& list) {
+  std::uint32_t last = list.entries.empty() ? 0 : number(list.entries.back().uid);
+  for_each_line(lines, [&](std::string_view line) {
+    const auto entry = parse_uidlist_line(line);
+    if (!entry || number(entry->uid) <= last) {
+      list.damaged = true;
+      return;
+    }
+    last = number(entry->uid);
+    list.entries.push_back(*entry);
+  });
+  // Lines are appended without rewriting the header.
+  if (last >= number(list.header.uid_next))
+    list.header.uid_next = static_cast<Uid>(last == UINT32_MAX ? last : last + 1);
+}
+
 namespace {
 
 Result<Uidlist> parse_list(std::string_view text) {
@@ -103,31 +119,35 @@ Result<Uidlist> parse_list(std::string_view text) {
   MAIL_TRY(header, parse_uidlist_header(text.substr(0, first)));
   Uidlist out;
   out.header = std::move(header);
-  std::uint32_t last = 0;
-  for_each_line(text.substr(first + 1), [&](std::string_view line) {
-    const auto entry = parse_uidlist_line(line);
-    if (!entry || number(entry->uid) <= last) {
-      out.damaged = true;
-      return;
-    }
-    last = number(entry->uid);
-    out.entries.push_back(*entry);
-  });
-  // Lines are appended without rewriting the header.
-  if (last >= number(out.header.uid_next)) out.header.uid_next = static_cast<Uid>(last == UINT32_MAX ? last : last + 1);
+  parse_uidlist_lines(text.substr(first + 1), out);
   return out;
 }
 
 }  // namespace
 
-Result<Uidlist> parse_uidlist(std::string_view text) { return parse_list(text); }
+Result<Uidlist> parse_uidlist(std::string_view text) {
+  auto out = parse_list(text);
+  if (out && text.starts_with("1 ")) out->damaged = true;  // version 3 lines cannot be appended to it
+  return out;
+}
 
 Result<Uidlist> parse_courier_uids(std::string_view text) {
   if (!text.starts_with("1 ")) return fail(Error::Kind::syntax, "courierimapuiddb: unknown version");
-  auto out = parse_list(text);
-  if (out)
-    std::stable_sort(out->entries.begin(), out->entries.end(),
-                     [](const auto& a, const auto& b) { return a.uid < b.uid; });
+  const auto first = text.find('\n');
+  if (first == std::string_view::npos) return fail(Error::Kind::syntax, "courierimapuiddb: no header");
+  MAIL_TRY(header, parse_uidlist_header(text.substr(0, first)));
+  Uidlist out;
+  out.header = std::move(header);
+  for_each_line(text.substr(first + 1), [&](std::string_view line) {
+    if (const auto entry = parse_uidlist_line(line)) out.entries.push_back(*entry);
+  });
+  auto& entries = out.entries;
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.uid < b.uid; });
+  entries.erase(
+      std::unique(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.uid == b.uid; }),
+      entries.end());
+  if (!entries.empty() && entries.back().uid >= out.header.uid_next)
+    out.header.uid_next = static_cast<Uid>(number(entries.back().uid) + 1);
   return out;
 }
 

@@ -46,6 +46,8 @@ struct Uidlist {
 };
 /// The whole file; views point into `text`. Trailing octets without LF (an append in progress) are ignored.
 Result<Uidlist> parse_uidlist(std::string_view text);
+/// Further lines of a list: those that were appended since its beginning was read.
+void parse_uidlist_lines(std::string_view lines, Uidlist& list);
 /// Courier's list: "1 UIDVALIDITY UIDNEXT" and lines "UID BASE".
 Result<Uidlist> parse_courier_uids(std::string_view text);
 

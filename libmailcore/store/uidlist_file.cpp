@@ -15,9 +15,15 @@ constexpr std::uint64_t kListMost = 2ULL << 30;
 
 }  // namespace
 
-void stamp_uidlist(const Directory& mailbox, Stamp& stamp) {
+void stamp_uidlist(const Directory& mailbox, Stamp& stamp, bool locked) {
   struct stat found {};
-  if (::fstatat(mailbox.fd(), std::string(kUidlist).c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) found = {};
+  const std::string name(kUidlist);
+  if (locked) {  // opening a file asks the server (NFS: close-to-open)
+    const UniqueFd fd(::openat(mailbox.fd(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!fd || ::fstat(fd.get(), &found) != 0) found = {};
+  } else if (::fstatat(mailbox.fd(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+    found = {};
+  }
   stamp.list_time = std::int64_t{found.st_mtim.tv_sec} * 1000000000 + found.st_mtim.tv_nsec;
   stamp.list_octets = static_cast<std::uint64_t>(found.st_size);
   stamp.list_inode = found.st_ino;
@@ -27,9 +33,25 @@ bool same_list(const Stamp& a, const Stamp& b) {
   return a.list_time == b.list_time && a.list_octets == b.list_octets && a.list_inode == b.list_inode;
 }
 
+bool same_directories(const Stamp& a, const Stamp& b) { return a.new_time == b.new_time && a.cur_time == b.cur_time; }
+
 Result<std::string> read_uidlist(Disk& disk, const Directory& mailbox, bool courier) {
   MAIL_TRY(fd, disk.open(mailbox, std::string(courier ? kCourierUids : kUidlist), O_RDONLY));
   return read_file(fd.get(), kListMost);
+}
+
+std::optional<std::string> read_uidlist_rest(Disk& disk, const Directory& mailbox, const Stamp& known) {
+  if (known.list_octets == 0) return std::nullopt;
+  const auto fd = disk.open(mailbox, std::string(kUidlist), O_RDONLY);
+  struct stat found {};
+  if (!fd || ::fstat(fd->get(), &found) != 0 || found.st_ino != known.list_inode) return std::nullopt;
+  const auto size = static_cast<std::uint64_t>(found.st_size);
+  if (size <= known.list_octets || size > kListMost) return std::nullopt;  // cut, or changed in place
+  const auto from = known.list_octets - 1;
+  std::string out(static_cast<std::size_t>(size - from), '\0');
+  const auto got = ::pread(fd->get(), out.data(), out.size(), static_cast<off_t>(from));
+  if (got != static_cast<ssize_t>(out.size()) || out.front() != '\n') return std::nullopt;
+  return out.substr(1);
 }
 
 Result<UidlistHeader> read_uidlist_header(Disk& disk, const Directory& mailbox) {

@@ -12,9 +12,13 @@
 namespace mail::store {
 
 /// Fills the list_* fields of a stamp: zeros where there is no list.
-void stamp_uidlist(const Directory& mailbox, Stamp& stamp);
+/// @param locked  the caller holds the list's lock: over NFS what this host remembers of the file is asked for anew
+void stamp_uidlist(const Directory& mailbox, Stamp& stamp, bool locked);
 bool same_list(const Stamp& a, const Stamp& b);
+bool same_directories(const Stamp& a, const Stamp& b);
 
+/// What was appended to the list that `known` describes, or nothing where it is another list now.
+std::optional<std::string> read_uidlist_rest(Disk& disk, const Directory& mailbox, const Stamp& known);
 /// The text of dovecot-uidlist, or of courierimapuiddb where `courier`; not_found where there is none.
 Result<std::string> read_uidlist(Disk& disk, const Directory& mailbox, bool courier = false);
 /// Appends lines and makes them durable. A torn last line of a writer that died is cut off first.

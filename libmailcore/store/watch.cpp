@@ -42,6 +42,7 @@ Watcher::~Watcher() {
 }
 
 bool Watcher::add(const std::shared_ptr<Mailbox>& mailbox) {
+  if (mailbox->remote()) return false;  // no events of what other hosts do
   std::lock_guard lock(mutex_);
   const int fresh = watch_fd(inotify_.get(), mailbox->fresh(), kMessages);
   const int cur = watch_fd(inotify_.get(), mailbox->cur(), kMessages);

@@ -1,5 +1,8 @@
 // Import, export, check and repair; the formats of other programs.
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "store/maintenance.h"
 #include "tests/store/support.h"
@@ -79,15 +82,71 @@ TEST_CASE("a Maildir that Dovecot served keeps its UIDs and keywords; Courier's 
   CHECK(old->row(Uid{42})->flags == Flags::seen);
   const auto entries = bench.account->list();
   CHECK(entries->size() == 3);
-  // Dovecot takes its turn: it gives a UID to a new message and writes the list anew.
+  // Dovecot takes its turn, as it does: under its lock it gives a UID to a new message and writes the list anew.
+  write_text(dir / "Maildir/dovecot-uidlist.lock", std::to_string(::getpid()) + ":elsewhere");
   write_text(dir / "Maildir/cur/1276533075.M1P3632.kurkku:2,", "Subject: d\n");
   auto list = mail::test::read_path(dir / "Maildir/dovecot-uidlist");
   list.replace(list.find("N25022"), 6, "N25031");
-  write_text(dir / "Maildir/dovecot-uidlist", list + "25030 :1276533075.M1P3632.kurkku\n");
+  write_text(dir / "Maildir/dovecot-uidlist.tmp", list + "25030 :1276533075.M1P3632.kurkku\n");
+  std::filesystem::rename(dir / "Maildir/dovecot-uidlist.tmp", dir / "Maildir/dovecot-uidlist");
+  std::filesystem::remove(dir / "Maildir/dovecot-uidlist.lock");
   REQUIRE(view->refresh());
   view->sync(true);
   CHECK(view->existing(all()).text() == "25006,25017,25022,25030");
   CHECK(bench.append("e") == Uid{25031});
+}
+
+TEST_CASE("what Courier left is taken over: UIDs, and subscriptions until there are some of our own") {
+  mail::test::TemporaryDirectory dir;
+  for (const auto* folder : {"cur", "new", "tmp", ".Sent/cur", ".Sent/new", ".Sent/tmp"})
+    std::filesystem::create_directories(dir / ("Maildir/" + std::string(folder)));
+  write_text(dir / "Maildir/cur/1276528487.M364837P9451.kurkku,S=11:2,S", "Subject: a\n");
+  write_text(dir / "Maildir/cur/1276528488.M1P9451.kurkku,S=11:2,RS", "Subject: b\n");
+  write_text(dir / "Maildir/new/1276528489.M1P9451.kurkku,S=11", "Subject: c\n");
+  // Its lines need not be in the order of the UIDs.
+  write_text(dir / "Maildir/courierimapuiddb",
+             "1 1234567890 18\n17 1276528488.M1P9451.kurkku,S=11\n4 1276528487.M364837P9451.kurkku,S=11\n");
+  write_text(dir / "Maildir/courierimapsubscribed", "INBOX.Sent\nINBOX\nINBOX.B&APw-ro\n");
+  Bench bench(dir / "Maildir");
+  auto view = bench.select();
+  CHECK(number(view->uid_validity()) == 1234567890);
+  CHECK(view->existing(all()).text() == "4,17:18");
+  CHECK(view->row(Uid{17})->flags == (Flags::answered | Flags::seen));
+  const auto subscribed = [&] {
+    std::string out;
+    const auto entries = bench.account->list();
+    for (const auto& entry : *entries)
+      if (entry.subscribed) out += entry.name + " ";
+    return out;
+  };
+  CHECK(subscribed() == "INBOX Büro Sent ");
+  REQUIRE(bench.account->subscribe("Büro", false));
+  CHECK(subscribed() == "INBOX Sent ");
+  // The list is Dovecot's now, and stands.
+  CHECK(bench.append("d") == Uid{19});
+  CHECK(Bench(dir / "Maildir").select()->existing(all()).text() == "4,17:19");
+}
+
+TEST_CASE("where the list says otherwise than we did, the list is right") {
+  mail::test::TemporaryDirectory dir;
+  auto settings = quick_settings();
+  settings.watch = false;
+  Bench bench(dir / "Maildir", settings);
+  bench.append("a");
+  bench.append("b");
+  auto view = bench.select();
+  // Another program that took no lock, or broke ours, gave the second message UID 9; a third one has a line and no
+  // file.
+  auto list = mail::test::read_path(dir / "Maildir/dovecot-uidlist");
+  const auto line = list.rfind("\n2 ");
+  list.replace(line + 1, 1, "9");
+  write_text(dir / "Maildir/dovecot-uidlist.tmp", list + "10 :1276533075.M1P3632.gone\n");
+  std::filesystem::rename(dir / "Maildir/dovecot-uidlist.tmp", dir / "Maildir/dovecot-uidlist");
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  REQUIRE(view->refresh());
+  view->sync(true);
+  CHECK(view->existing(all()).text() == "1,9");
+  CHECK(bench.append("c") == Uid{11});
 }
 
 TEST_CASE("check finds what does not fit, repair puts it right") {
@@ -99,7 +158,12 @@ TEST_CASE("check finds what does not fit, repair puts it right") {
   REQUIRE(report);
   CHECK(report->messages == 3);
   CHECK(report->problems.empty());
-  std::filesystem::remove(dir / "Maildir/dovecot-uidlist");
+  std::filesystem::remove(dir / "Maildir/dovecot-uidlist");  // any look makes it anew, with the same UIDs
+  report = check_mailbox(*bench.account, "INBOX", false);
+  REQUIRE(report);
+  CHECK(report->problems.empty());
+  CHECK(mail::test::read_path(dir / "Maildir/dovecot-uidlist").find("\n3 :") != std::string::npos);
+  std::ofstream(dir / ("Maildir/cur/" + names_in(dir / "Maildir/cur").front()), std::ios::app) << "changed by hand\n";
   report = check_mailbox(*bench.account, "INBOX", false);
   REQUIRE(report);
   CHECK_FALSE(report->problems.empty());

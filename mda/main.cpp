@@ -6,8 +6,40 @@
 #include "base/strings.h"
 #include "config/load.h"
 #include "mda/daemon.h"
+#include "mda/mailbox_command.h"
 #include "mda/pipe_mode.h"
 #include "net/daemon.h"
+
+namespace {
+
+void add_mailbox_commands(CLI::App& app, mail::mda::MailboxCommand& command) {
+  using Action = mail::mda::MailboxCommand::Action;
+  auto* all = app.add_subcommand("mailbox", "Import, export, check, repair or reindex the mailboxes of --user");
+  all->require_subcommand(1)->fallthrough();
+  const auto add = [&](const char* name, const char* text, Action action) {
+    auto* sub = all->add_subcommand(name, text)->fallthrough();
+    sub->callback([&command, action] { command.action = action; });
+    return sub;
+  };
+  const auto transfer = [&](const char* name, const char* text, Action action, const char* path) {
+    auto* sub = add(name, text, action);
+    const std::vector<std::string> formats = action == Action::import_mail
+                                                 ? std::vector<std::string>{"mbox", "maildir", "account"}
+                                                 : std::vector<std::string>{"mbox", "maildir"};
+    sub->add_option("--format", command.format, "What PATH is (default: as it looks)")->check(CLI::IsMember(formats));
+    sub->add_option("path", command.path, path)->required();
+  };
+  transfer("import", "Bring mail in, into --mailbox; what an earlier run brought is passed over", Action::import_mail,
+           "An mbox file, a Maildir, or a Maildir with folders (of Dovecot, Courier, Relais)");
+  transfer("export", "Write --mailbox out", Action::export_mail, "An mbox file or a Maildir");
+  for (const auto& [name, text, action] :
+       {std::tuple{"check", "Compare index, UID list and files", Action::check},
+        std::tuple{"repair", "As check, and put right what is wrong", Action::repair},
+        std::tuple{"reindex", "Make what searches and message lists need", Action::reindex}})
+    add(name, text, action)->add_option("mailboxes", command.mailboxes, "Mailboxes (default: all)");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace mail;
@@ -32,6 +64,8 @@ int main(int argc, char** argv) {
       app.add_option("--lmtp", lmtp, "Serve LMTP: one session on descriptor 0, or on ADDRESS:PORT or unix:/PATH")
           ->expected(0, 1);
   app.add_flag("--check", check, "Check the configuration, tell all mistakes, end");
+  mda::MailboxCommand mailboxes;
+  add_mailbox_commands(app, mailboxes);
   app.set_version_flag("--version", std::string("mda (Relais) ") + RELAIS_VERSION);
   try {
     app.parse(argc, argv);
@@ -44,7 +78,8 @@ int main(int argc, char** argv) {
   if (check) return config::check(paths.empty() ? std::vector<std::string>{std::string(config::kDefaultPath)} : paths);
   const auto settings = config::load_or_complain("mda", paths);
   // Whatever is wrong with the configuration: mail that is piped in must wait, not bounce.
-  const bool piped = !daemon && !once && lmtp_option->count() == 0;
+  const bool piped =
+      !daemon && !once && lmtp_option->count() == 0 && mailboxes.action == mda::MailboxCommand::Action::none;
   if (!settings) return piped ? net::kExitTemporary : net::kExitConfig;
   if (daemon)
     return mda::run_daemon(
@@ -58,6 +93,12 @@ int main(int argc, char** argv) {
 
   if (const auto opened = net::open_log("mda", settings->log); !opened)
     std::fprintf(stderr, "mda: %s\n", opened.error().text.c_str());
+  if (mailboxes.action != mda::MailboxCommand::Action::none) {
+    mailboxes.user = pipe.user;
+    if (!pipe.mailbox.empty()) mailboxes.mailboxes.push_back(pipe.mailbox);
+    mailboxes.config_paths = paths;
+    return mda::run_mailbox_command(*settings, mailboxes);
+  }
   if (sender_option->count() > 0) pipe.sender = sender;
   pipe.config_paths = paths;
   const auto message = mda::read_message(0, settings->smtp.message_octets);

@@ -1,54 +1,17 @@
 #include "mda/pipe_mode.h"
 
-#include <grp.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include <array>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "mda/addressed.h"
 #include "mda/environment.h"
 #include "mda/message_text.h"
-#include "net/daemon.h"
 
 namespace mail::mda {
 namespace {
-
-std::string own_name() {
-  const passwd* entry = getpwuid(geteuid());
-  return entry != nullptr ? entry->pw_name : decimal(geteuid());
-}
-
-/// As root: becomes the user for good. @return refused where that does not hold.
-Status become(const directory::User& user, const config::Run& run) {
-  if (geteuid() != 0) return {};
-  if (!user.uid || *user.uid == 0) return net::drop_privileges(run);
-  const auto gid = user.gid.value_or(static_cast<gid_t>(*user.uid));
-  const auto at = user.name.find('@');
-  if (initgroups(user.name.substr(0, at).c_str(), gid) != 0 && setgroups(1, &gid) != 0) return fail_errno("setgroups");
-  if (setresgid(gid, gid, gid) != 0) return fail_errno("setgid", user.name);
-  if (setresuid(*user.uid, *user.uid, *user.uid) != 0) return fail_errno("setuid", user.name);
-  if (setuid(0) == 0) return fail(Error::Kind::refused, "root could be taken back: not delivering");
-  return {};
-}
-
-struct Addressed {
-  directory::User user;
-  std::string detail;
-};
-/// USER as given: a name, an address, or either with a detail.
-Result<std::optional<Addressed>> find(Environment& environment, const std::string& name) {
-  MAIL_TRY(user, environment.users->find_user(name));
-  if (user) return std::optional(Addressed{std::move(*user), ""});
-  MAIL_TRY(route, environment.router->route(name));
-  if (route.refusal || route.targets.size() != 1) return std::optional<Addressed>();
-  const auto* local = std::get_if<route::LocalMailbox>(&route.targets[0].destination);
-  if (local == nullptr) return std::optional<Addressed>();
-  MAIL_TRY(found, environment.users->find_user(local->user));
-  if (!found) return std::optional<Addressed>();
-  return std::optional(Addressed{std::move(*found), local->detail});
-}
 
 std::string without_brackets(std::string_view path) {
   path = trim(path);
@@ -79,7 +42,7 @@ Outcome deliver_one(const config::Settings& settings, const PipeOptions& options
       settings, false, {.loop_limit = 2, .as_root = options.as_root, .config_paths = options.config_paths});
   if (!environment) return temporary("4.3.5", environment.error().text);
   const auto name = options.user.empty() ? own_name() : options.user;
-  auto addressed = find(**environment, name);
+  auto addressed = find_addressed(**environment, name);
   if (!addressed) return outcome_of(addressed.error());
   if (!*addressed) return permanent("5.1.1", concat({"no such user: ", printable(name)}));
   auto& [user, detail] = **addressed;

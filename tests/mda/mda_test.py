@@ -250,6 +250,109 @@ class Daemon(Base):
         self.assertEqual(subprocess.run([MDA, "-c", site.config, "--once"], timeout=20).returncode, 0)
 
 
+class Mailbox(Base):
+    def command(self, site, *arguments):
+        done = subprocess.run([MDA, "-c", site.config, "mailbox", *arguments], capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    def source(self, site, name, text):
+        path = f"{site.directory}/{name}"
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o644)
+        return path
+
+    def subjects(self, site, user, folder=""):
+        return sorted(re.findall(r"^Subject: (.*)$", "\n".join(site.messages(user, folder)), re.M))
+
+    def mbox(self, count, padding=0):
+        return "".join(f"From a@example.net Fri Nov 21 09:55:06 1997\nStatus: RO\nSubject: m{i:04}\n\n>From x\n{'y' * padding}\n\n" for i in range(count))
+
+    def test_import_and_export(self):
+        site = self.site()
+        mbox = self.source(site, "mbox", self.mbox(20, 100))
+        self.assertEqual(self.command(site, "import", "-d", "ann", mbox), (0, "imported 20 messages\n"))
+        self.assertEqual(self.command(site, "import", "-d", "ann", mbox), (0, "imported 0 messages, 20 were there already\n"))
+        out = f"{site.directory}/home/out"
+        self.assertEqual(self.command(site, "export", "-d", "ann", out), (0, "exported 20 messages\n"))
+        self.assertEqual(self.command(site, "import", "-d", "bob", "-m", "Back", out)[0], 0)
+        self.assertEqual(self.subjects(site, "bob", ".Back"), self.subjects(site, "ann"))
+        self.assertEqual(self.command(site, "export", "--format", "maildir", "-d", "ann", f"{site.directory}/home/md"), (0, "exported 20 messages\n"))
+        self.assertTrue(all(":2,S" in name for name in os.listdir(f"{site.directory}/home/md/cur")))
+        # A whole account, with its folders and subscriptions.
+        account = f"{site.directory}/mail/bob"
+        with open(account + "/subscriptions", "w") as f:
+            f.write("V\t2\n\nBack\n")
+        self.assertEqual(self.command(site, "import", "-d", "small", account)[0], 75)  # more than its quota
+        self.assertEqual(self.command(site, "import", "-d", "ann", account)[0], 0)
+        self.assertEqual(self.subjects(site, "ann", ".Back"), self.subjects(site, "ann"))
+        self.assertIn("Back", pathlib.Path(f"{site.directory}/mail/ann/subscriptions").read_text())
+        self.assertEqual(self.command(site, "check", "-d", "ann"), (0, "INBOX: 20 messages, 0 problems\nBack: 20 messages, 0 problems\n"))
+
+    def test_mistakes(self):
+        site = self.site()
+        self.assertEqual(self.command(site)[0], 64)
+        self.assertEqual(self.command(site, "import", "-d", "ann")[0], 64)
+        self.assertEqual(self.command(site, "import", "--format", "tar", "-d", "ann", "x")[0], 64)
+        code, text = self.command(site, "import", "-d", "nobody-here", "x")
+        self.assertEqual(code, 67)
+        self.assertIn("--user", text)
+        code, text = self.command(site, "import", "-d", "ann", f"{site.directory}/missing")
+        self.assertEqual(code, 69)
+        self.assertIn("missing", text)
+        code, text = self.command(site, "import", "-d", "ann", self.source(site, "text", "Subject: x\n\nno mbox\n"))
+        self.assertEqual(code, 65)
+        self.assertIn("From_", text)
+        self.assertEqual(self.command(site, "check", "-d", "ann", "No.Such")[0], 69)
+        self.assertEqual(site.messages("ann"), [])
+
+    def test_check_and_repair(self):
+        site = self.site()
+        self.command(site, "import", "-d", "ann", self.source(site, "mbox", self.mbox(5)))
+        self.assertEqual(self.command(site, "reindex", "-d", "ann"), (0, "INBOX: 5 messages\n"))
+        with open(glob.glob(f"{site.directory}/mail/ann/cur/*")[0], "a") as f:
+            f.write("more\n")
+        code, text = self.command(site, "check", "-d", "ann", "INBOX")
+        self.assertEqual(code, 1)
+        self.assertIn("size differs", text)
+        self.assertEqual(self.command(site, "repair", "-d", "ann")[0], 0)
+        self.assertEqual(self.command(site, "check", "-d", "ann")[0], 0)
+        self.assertEqual(len(site.messages("ann")), 5)
+
+    def test_killed_import(self):
+        """Killed at any time, an import that is started again brings each message once."""
+        site = self.site()
+        mbox = self.source(site, "mbox", self.mbox(600, 2000))
+        expected = [f"m{i:04}" for i in range(600)]
+        kills = 0
+        for round in range(12):
+            process = subprocess.Popen([MDA, "-c", site.config, "mailbox", "import", "-d", "ann", mbox], stdout=subprocess.DEVNULL)
+            time.sleep(0.03 + 0.02 * round)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL if round % 4 else signal.SIGTERM)
+                kills += 1
+            self.assertIn(process.wait(20), (0, 75, -signal.SIGTERM, -signal.SIGKILL))
+            found = self.subjects(site, "ann")
+            self.assertEqual(len(found), len(set(found)), "a message came twice")
+        self.assertGreater(kills, 0)
+        self.assertEqual(self.command(site, "import", "-d", "ann", mbox)[0], 0)
+        self.assertEqual(self.subjects(site, "ann"), expected)
+        self.assertEqual(self.command(site, "check", "-d", "ann"), (0, "INBOX: 600 messages, 0 problems\n"))
+
+    def test_killed_export(self):
+        site = self.site()
+        self.command(site, "import", "-d", "ann", self.source(site, "mbox", self.mbox(200, 2000)))
+        out = f"{site.directory}/home/out"
+        self.command(site, "export", "-d", "ann", out)
+        before = pathlib.Path(out).read_bytes()
+        for round in range(8):
+            process = subprocess.Popen([MDA, "-c", site.config, "mailbox", "export", "-d", "ann", out], stdout=subprocess.DEVNULL)
+            time.sleep(0.01 * round)
+            process.kill()
+            process.wait(20)
+            self.assertEqual(pathlib.Path(out).read_bytes(), before)
+
+
 if __name__ == "__main__":
     MDA = sys.argv.pop(1)
     unittest.main(verbosity=0)

@@ -265,6 +265,29 @@ class Chain:
         return part.get_content() if part else ""
 
 
+def mbsync_configuration(account, near):
+    """For isync: all folders both ways between the server that the lines `account` name, and Maildirs below `near`."""
+    return f"""IMAPAccount a
+{account}
+IMAPStore far
+Account a
+
+MaildirStore near
+Path {near}/
+Inbox {near}/INBOX
+SubFolders Verbatim
+
+Channel c
+Far :far:
+Near :near:
+Patterns *
+Create Both
+Remove Both
+Expunge Both
+SyncState *
+"""
+
+
 def kill(process):
     if process.poll() is None:
         process.terminate()
@@ -286,18 +309,19 @@ def has(text, *parts):
             raise AssertionError(f"'{part}' is not in:\n{text[-TRUNCATED:]}")
 
 
-def run(module, **chain_arguments):
-    """Runs every test_* of a module on one chain; names on the command line select some."""
+def run(module, make=None, programs=("mta", "mda", "pop3d", "imapd", "mua"), **chain_arguments):
+    """Runs every test_* of a module on one chain; names on the command line select some. `make`: what they run on instead of a Chain, with
+    stop(), remove() and a directory; `programs`: what it needs of ours."""
     wanted = sys.argv[1:]
     tests = [(n, f) for n, f in module.items() if n.startswith("test_") and (not wanted or n in wanted)]
     chain, failed, skipped = None, [], []
     try:
         if "setup" in module:
             chain_arguments.update(module["setup"]() or {})
-        for program in ("mta", "mda", "pop3d", "imapd", "mua"):
+        for program in programs:
             if not os.access(os.path.join(BUILD, program, program), os.X_OK):
                 raise Skip(f"{BUILD}/{program}/{program} is not built")
-        chain = Chain(**chain_arguments)
+        chain = (make or Chain)(**chain_arguments)
         for name, function in tests:
             begin = time.monotonic()
             try:

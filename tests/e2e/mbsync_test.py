@@ -3,7 +3,7 @@ import glob
 import os
 import shutil
 
-from chain import equal, has, need, run, wait_until
+from chain import equal, has, mbsync_configuration, need, run, wait_until
 
 
 def setup():
@@ -12,32 +12,14 @@ def setup():
 
 def configure(chain, port="IMAP", ssl="STARTTLS"):
     chain.folder("mbsync")
-    return chain.write("mbsyncrc", f"""IMAPAccount a
-Host {chain['MAIL_HOST']}
+    return chain.write("mbsyncrc", mbsync_configuration(f"""Host {chain['MAIL_HOST']}
 Port {chain[port + '_PORT']}
 User {chain['USER1']}
 Pass {chain['PASS1']}
 SSLType {ssl}
 CertificateFile {chain['CA_FILE']}
 SystemCertificates no
-
-IMAPStore far
-Account a
-
-MaildirStore near
-Path {chain.client_directory}/mbsync/
-Inbox {chain.client_directory}/mbsync/INBOX
-SubFolders Verbatim
-
-Channel c
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Remove Both
-Expunge Both
-SyncState *
-""")
+""", f"{chain.client_directory}/mbsync"))
 
 
 def near(chain, folder="INBOX"):

@@ -15,6 +15,7 @@ std::span<const std::span<const Command>> command_families() {
       general_commands(), login_commands(), mailbox_commands(),  list_commands(),     append_commands(),
       idle_commands(),    fetch_commands(), store_commands(),    copy_commands(),     search_commands(),
       sort_commands(),    quota_commands(), compress_commands(), metadata_commands(), acl_commands(),
+      urlauth_commands(),
   };
   return kFamilies;
 }
@@ -89,6 +90,7 @@ constexpr std::array kWords{
     CapabilityRow{"CONDSTORE"},
     CapabilityRow{"QRESYNC"},
     CapabilityRow{"PARTIAL"},
+    CapabilityRow{"URL-PARTIAL"},
     CapabilityRow{"OBJECTID"},
     CapabilityRow{"UTF8=ACCEPT"},
     CapabilityRow{"I18NLEVEL=1"},

@@ -235,9 +235,19 @@ void Session::act(const imap::CommandReader::LiteralOctets& octets) {
   if (octets.last) staging_ = false;
 }
 
-Result<std::shared_ptr<store::StagedMessage>> Session::staged(std::size_t number) {
-  if (number >= staged_.size()) return fail(Error::Kind::syntax, "No such literal");
-  return staged_[number];
+Result<Session::MessageLiteral> Session::take_message_literal(imap::Arguments& arguments) {
+  MessageLiteral literal;
+  if (!arguments.cursor().take("{#")) {
+    MAIL_TRY(octets, arguments.literal());
+    literal.octets = octets;
+    return literal;
+  }
+  const auto number = arguments.cursor().take_decimal<std::size_t>();
+  if (!number || !arguments.cursor().take("}\r\n")) return fail(Error::Kind::syntax, "Malformed literal");
+  if (*number >= staged_.size()) return fail(Error::Kind::syntax, "No such literal");
+  MAIL_TRY(staged, staged_[*number]);
+  literal.staged = std::move(staged);
+  return literal;
 }
 
 void Session::act(const imap::CommandReader::Line& line) {

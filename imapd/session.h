@@ -131,8 +131,13 @@ class Session {
   std::chrono::milliseconds take_delay() { return std::exchange(delay_, {}); }
   void set_delay(std::chrono::milliseconds delay) { delay_ = delay; }
 
-  /// A message of APPEND that was written to a file while it came: what `{#n}` stands for.
-  Result<std::shared_ptr<store::StagedMessage>> staged(std::size_t number);
+  /// A literal of APPEND, or what was written to a file while it came: `{#n}` stands for it
+  /// (CommandReader::divert_literal()).
+  struct MessageLiteral {
+    std::string_view octets;  ///< Of the command; or
+    std::shared_ptr<store::StagedMessage> staged;
+  };
+  Result<MessageLiteral> take_message_literal(imap::Arguments& arguments);
 
   /// Names of the mailbox's keywords, by bit.
   const std::vector<std::string>& keywords() const { return keywords_; }
@@ -148,6 +153,8 @@ class Session {
   /// A mailbox name of a command, as the store knows it: UTF-8, INBOX in upper case.
   Result<std::string> mailbox_argument(imap::Arguments& arguments);
   Result<std::string> mailbox_from_wire(const std::string& name) const;
+  /// A mailbox name that was UTF-8 from the start (of a URL), as the store knows it.
+  Result<std::string> mailbox_from_utf8(const std::string& name) const;
   /// The messages of a set argument, `$` included. Sequence numbers beyond the mailbox are BAD, unknown UIDs are passed
   /// over.
   /// @param lenient  as a search key: numbers beyond the mailbox match nothing
@@ -158,6 +165,7 @@ class Session {
   std::string capabilities() const;
 
  private:
+  Result<std::string> plain_mailbox_name(std::optional<std::string> name) const;
   void act(const imap::CommandReader::Command& command);
   void act(const imap::CommandReader::Literal& literal);
   void act(const imap::CommandReader::LiteralOctets& octets);

@@ -17,7 +17,14 @@ Result<std::string> Session::mailbox_argument(imap::Arguments& arguments) {
 }
 
 Result<std::string> Session::mailbox_from_wire(const std::string& text) const {
-  auto name = imap::mailbox_name_from_wire(text, utf8());
+  return plain_mailbox_name(imap::mailbox_name_from_wire(text, utf8()));
+}
+
+Result<std::string> Session::mailbox_from_utf8(const std::string& text) const {
+  return plain_mailbox_name(imap::mailbox_name_from_wire(text, true));
+}
+
+Result<std::string> Session::plain_mailbox_name(std::optional<std::string> name) const {
   if (!name) return fail(Error::Kind::refused, "Mailbox name is not valid");
   const char separator = environment_.store->settings().separator;
   if (istarts_with(*name, "INBOX") && (name->size() == 5 || (*name)[5] == separator)) name->replace(0, 5, "INBOX");

@@ -1,8 +1,9 @@
 // APPEND (RFC 9051 section 6.3.12) with MULTIAPPEND (3502), UIDPLUS (4315), BINARY (3516), APPENDLIMIT (7889), UTF8
-// (6855).
+// (6855), CATENATE (4469).
 #include <array>
 
 #include "base/strings.h"
+#include "imapd/commands/catenate.h"
 #include "imapd/commands/families.h"
 #include "imapd/flags.h"
 #include "imapd/session.h"
@@ -12,9 +13,15 @@ namespace {
 
 constexpr std::size_t kMostMessages = 1000;
 
-/// One `[(flags)] ["date"] literal`.
-Result<store::NewMessage> take_message(Session& session, imap::Arguments& arguments) {
+struct MessageArgument {
   store::NewMessage message;
+  std::vector<CatenatePart> parts;  ///< Of CATENATE, instead of a literal.
+};
+
+/// One `[(flags)] ["date"] literal`.
+Result<MessageArgument> take_message(Session& session, imap::Arguments& arguments) {
+  MessageArgument argument;
+  auto& message = argument.message;
   if (arguments.peek() == '(') {
     MAIL_TRY(names, arguments.flag_list());
     MAIL_TRY(flags, flags_of(names));
@@ -32,18 +39,30 @@ Result<store::NewMessage> take_message(Session& session, imap::Arguments& argume
     MAIL_TRY(octets, arguments.literal());
     MAIL_CHECK(arguments.close());
     message.octets = octets;
-    return message;
+    return argument;
   }
-  if (arguments.cursor().take("{#")) {  // CommandReader::divert_literal()
-    const auto number = arguments.cursor().take_decimal<std::size_t>();
-    if (!number || !arguments.cursor().take("}\r\n")) return fail(Error::Kind::syntax, "Malformed literal");
-    MAIL_TRY(staged, session.staged(*number));
-    message.staged = std::move(staged);
-    return message;
+  if (arguments.take_word("CATENATE ")) {
+    MAIL_TRY(parts, take_catenate(session, arguments));
+    argument.parts = std::move(parts);
+    return argument;
   }
-  MAIL_TRY(octets, arguments.literal());
-  message.octets = octets;
-  return message;
+  MAIL_TRY(literal, session.take_message_literal(arguments));
+  message.octets = literal.octets;
+  message.staged = std::move(literal.staged);
+  return argument;
+}
+
+/// Puts a message of CATENATE together. Completion: why it cannot be appended.
+std::optional<Completion> prepare(Session& session, MessageArgument& argument) {
+  if (!argument.parts.empty()) {
+    auto staged = catenate(session, argument.parts);
+    if (!staged) return std::move(staged).error();
+    argument.message.staged = std::move(*staged);
+  }
+  const auto& message = argument.message;
+  if (message.octets.empty() && (!message.staged || message.staged->octets() == 0))
+    return no("[CANNOT] A message cannot be empty");
+  return std::nullopt;
 }
 
 Completion refused(const Error& error) {
@@ -60,22 +79,24 @@ void keep_allowed(store::NewMessage& message, std::string_view rights) {
 
 Completion append(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
-  std::vector<store::NewMessage> messages;
+  std::vector<MessageArgument> given;
   while (arguments.take(' ')) {
-    auto message_result = take_message(session, arguments);
-    if (!message_result)
-      return message_result.error().kind == Error::Kind::syntax ? bad(message_result.error().text)
-                                                                : refused(message_result.error());
-    auto& message = *message_result;
-    if (message.octets.empty() && !message.staged) return no("[CANNOT] A message cannot be empty");
-    if (messages.size() == kMostMessages) return no("[LIMIT] Too many messages in one APPEND");
-    messages.push_back(std::move(message));
+    auto message = take_message(session, arguments);
+    if (!message)
+      return message.error().kind == Error::Kind::syntax ? bad(message.error().text) : refused(message.error());
+    if (given.size() == kMostMessages) return no("[LIMIT] Too many messages in one APPEND");
+    given.push_back(std::move(*message));
   }
   IMAPD_CHECK(arguments.end());
-  if (messages.empty()) return bad("Message expected");
+  if (given.empty()) return bad("Message expected");
   Place place;
   if (auto no = resolve(session, name, "i", place)) return std::move(*no);
-  for (auto& message : messages) keep_allowed(message, place.rights);
+  std::vector<store::NewMessage> messages;
+  for (auto& argument : given) {
+    if (auto refusal = prepare(session, argument)) return *refusal;
+    keep_allowed(argument.message, place.rights);
+    messages.push_back(std::move(argument.message));
+  }
   const auto outcome = place.account->append(place.name, messages);
   if (!outcome) return refused(outcome.error());
   return ok(concat({"[APPENDUID ", decimal(store::number(outcome->uid_validity)), " ", outcome->destination.text(),
@@ -89,23 +110,21 @@ Completion replace(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.space());
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.space());
-  auto message_result = take_message(session, arguments);
-  if (!message_result)
-    return message_result.error().kind == Error::Kind::syntax ? bad(message_result.error().text)
-                                                              : refused(message_result.error());
-  auto& message = *message_result;
+  auto argument = take_message(session, arguments);
+  if (!argument)
+    return argument.error().kind == Error::Kind::syntax ? bad(argument.error().text) : refused(argument.error());
   IMAPD_CHECK(arguments.end());
   IMAPD_TRY(old, session.messages_of(set, session.uid_command()));
   if (old.count() > 1) return bad("REPLACE takes one message");
   if (old.empty()) return no("[NONEXISTENT] No such message");
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
-  if (message.octets.empty() && !message.staged) return no("[CANNOT] A message cannot be empty");
   Place place;
   if (auto no = resolve(session, name, "i", place)) return std::move(*no);
   const auto& rights = session.selected_rights();
   if (!store::has_right(rights, 't') || !store::has_right(rights, 'e')) return no_right();
-  keep_allowed(message, place.rights);
-  const auto outcome = place.account->append(place.name, {&message, 1});
+  if (auto refusal = prepare(session, *argument)) return *refusal;
+  keep_allowed(argument->message, place.rights);
+  const auto outcome = place.account->append(place.name, {&argument->message, 1});
   if (!outcome) return refused(outcome.error());
   session.untagged(concat({"OK [APPENDUID ", decimal(store::number(outcome->uid_validity)), " ",
                            outcome->destination.text(), "] Replacement"}));
@@ -121,7 +140,7 @@ Completion replace(Session& session, imap::Arguments& arguments) {
 }
 
 constexpr std::array kAppendCommands{
-    Command{.name = "APPEND", .run = append, .disk = true, .polls = true},
+    Command{.name = "APPEND", .run = append, .capability = "CATENATE", .disk = true, .polls = true},
     Command{.name = "REPLACE", .run = replace, .states = kSelected, .capability = "REPLACE", .disk = true},
     Command{.name = "UID REPLACE", .run = replace, .states = kSelected, .disk = true},
 };

@@ -21,5 +21,6 @@ std::span<const Command> quota_commands();
 std::span<const Command> compress_commands();
 std::span<const Command> metadata_commands();
 std::span<const Command> acl_commands();
+std::span<const Command> urlauth_commands();
 
 }  // namespace mail::imapd

@@ -19,6 +19,8 @@ Rows read_rows() {
                                                   "Users who set quotas, and rights on everybody's mailboxes."),
       row<&Settings::imap, &Imap::message_limit>(
           "imap.message_limit", "Messages one command works on, the newest first (RFC 9738); 0: any number."),
+      row<&Settings::imap, &Imap::url_submitters>("imap.url_submitters",
+                                                  "Users that fetch URLs for message submission (BURL)."),
 
       row<&Settings::pop3, &Pop3::listen>("pop3.listen", "Addresses for POP3 with STLS, port 110."),
       row<&Settings::pop3, &Pop3::tls_listen>("pop3.tls_listen", "Addresses for POP3 over TLS, port 995."),

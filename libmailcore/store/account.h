@@ -57,6 +57,8 @@ class StagedMessage {
   virtual ~StagedMessage() = default;
   virtual Status write(std::string_view octets) = 0;  ///< [disk, unflushed] CRLF or LF; stored with LF.
   virtual std::uint64_t octets() const = 0;           ///< So far, with CRLF line ends.
+  /// [disk] What was written so far, to be copied from (CATENATE).
+  virtual Result<std::shared_ptr<class MessageFile>> content() = 0;
 };
 
 /// UIDs given by APPEND, COPY, MOVE (RFC 4315): source.ranges()[i] pairs with destination in order.
@@ -112,6 +114,12 @@ class Account {
   virtual Result<std::map<std::string, std::string>> metadata(std::string_view mailbox) = 0;  ///< [disk]
   virtual Status set_metadata(std::string_view mailbox, std::string_view entry,
                               std::optional<std::string> value) = 0;  ///< [disk]
+
+  // URLAUTH (RFC 4467 section 2.2): this account's access key of each mailbox, by mailbox id: 32 random octets.
+  virtual Result<std::optional<std::string>> access_key(std::string_view mailbox_id) = 0;  ///< [disk]
+  /// [disk] The key; made where there is none, and where `anew` in place of the one that was.
+  virtual Result<std::string> make_access_key(std::string_view mailbox_id, bool anew) = 0;
+  virtual Status remove_access_keys() = 0;  ///< [disk] All of them.
 
   // ACL (RFC 4314), in `dovecot-acl` of the mailbox. Identifiers: "user=ann", "anyone", "owner", with "-" in front for
   // negative rights. set_acl: not_found where there is no such mailbox.

@@ -51,6 +51,9 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   Status set_quota_limits(QuotaLimits limits) override;
   Result<std::map<std::string, std::string>> metadata(std::string_view mailbox) override;
   Status set_metadata(std::string_view mailbox, std::string_view entry, std::optional<std::string> value) override;
+  Result<std::optional<std::string>> access_key(std::string_view mailbox_id) override;
+  Result<std::string> make_access_key(std::string_view mailbox_id, bool anew) override;
+  Status remove_access_keys() override;
   Result<std::map<std::string, Rights>> acl(std::string_view mailbox) override;
   Status set_acl(std::string_view mailbox, std::string_view identifier, std::optional<Rights> rights) override;
   std::shared_ptr<void> on_change(std::function<void(const std::string& mailbox)> changed) override;
@@ -82,6 +85,9 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   UidValidity new_uid_validity();
   Result<std::map<std::string, std::string>> read_properties(const Directory& folder);
   Status change_property(const Directory& folder, const std::string& key, const std::optional<std::string>& value);
+  Result<std::map<std::string, std::string>> read_server_properties();
+  /// Reads, changes and writes them under their lock; `change` says whether there is something to write.
+  Status change_server_properties(const std::function<bool(std::map<std::string, std::string>&)>& change);
   Result<std::vector<std::string>> subscriptions();
   Status write_subscriptions(const std::vector<std::string>& names);
   std::string use_of(const std::string& name, const Directory* folder);

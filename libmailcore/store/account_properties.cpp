@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/id.h"
 #include "base/strings.h"
 #include "store/account_impl.h"
 #include "store/dotlock.h"
@@ -18,6 +19,8 @@ namespace mail::store {
 namespace {
 const std::string kProperties = "relais-mailbox", kServerProperties = "relais-account", kAcl = "dovecot-acl",
                   kMaildirsize = "maildirsize";
+/// What stands before the mailbox id in the property that holds its URLAUTH key.
+constexpr std::string_view kAccessKey = "urlauth-key ";
 /// A file of small values; larger is not ours.
 constexpr std::uint64_t kPropertiesMost = 16U << 20;
 /// Maildir++: a longer maildirsize is counted anew.
@@ -48,6 +51,48 @@ Status AccountImpl::change_property(const Directory& folder, const std::string& 
   return replace_file(*context_->disk, folder, kProperties, format_properties(properties), context_->settings.flush);
 }
 
+Result<std::map<std::string, std::string>> AccountImpl::read_server_properties() {
+  MAIL_TRY(text, read_small(*context_->disk, root_, kServerProperties));
+  return parse_properties(text);
+}
+
+Status AccountImpl::change_server_properties(const std::function<bool(std::map<std::string, std::string>&)>& change) {
+  MAIL_TRY(lock, Dotlock::take(*context_->disk, root_, kServerProperties + ".lock"));
+  (void)lock;
+  MAIL_TRY(properties, read_server_properties());
+  if (!change(properties)) return {};
+  return replace_file(*context_->disk, root_, kServerProperties, format_properties(properties),
+                      context_->settings.flush);
+}
+
+Result<std::optional<std::string>> AccountImpl::access_key(std::string_view mailbox_id) {
+  MAIL_TRY(properties, read_server_properties());
+  const auto found = properties.find(concat({kAccessKey, mailbox_id}));
+  return found == properties.end() ? std::nullopt : from_hex(found->second);
+}
+
+Result<std::string> AccountImpl::make_access_key(std::string_view mailbox_id, bool anew) {
+  const auto name = concat({kAccessKey, mailbox_id});
+  std::string key;
+  MAIL_CHECK(change_server_properties([&](auto& properties) {
+    const auto found = properties.find(name);
+    if (auto there = found == properties.end() || anew ? std::nullopt : from_hex(found->second)) {
+      key = std::move(*there);
+      return false;
+    }
+    key = random_octets(32);
+    properties[name] = to_hex(key);
+    return true;
+  }));
+  return key;
+}
+
+Status AccountImpl::remove_access_keys() {
+  return change_server_properties([](auto& properties) {
+    return std::erase_if(properties, [](const auto& entry) { return entry.first.starts_with(kAccessKey); }) > 0;
+  });
+}
+
 Status AccountImpl::set_special_use(std::string_view name, std::string_view special_use) {
   if (!special_use.empty() && !is_special_use(special_use)) return fail(Error::Kind::refused, "not a special use");
   MAIL_TRY(normal, normal_name(name, rules()));
@@ -61,8 +106,8 @@ Status AccountImpl::set_special_use(std::string_view name, std::string_view spec
 Result<std::map<std::string, std::string>> AccountImpl::metadata(std::string_view mailbox) {
   std::map<std::string, std::string> all;
   if (mailbox.empty()) {
-    MAIL_TRY(text, read_small(*context_->disk, root_, kServerProperties));
-    all = parse_properties(text);
+    MAIL_TRY(properties, read_server_properties());
+    all = std::move(properties);
   } else {
     MAIL_TRY(normal, normal_name(mailbox, rules()));
     MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
@@ -77,18 +122,14 @@ Status AccountImpl::set_metadata(std::string_view mailbox, std::string_view entr
   const auto key = to_lower(entry);
   if (!key.starts_with("/private/") && !key.starts_with("/shared/"))
     return fail(Error::Kind::refused, "not an entry name");
-  if (mailbox.empty()) {
-    MAIL_TRY(lock, Dotlock::take(*context_->disk, root_, kServerProperties + ".lock"));
-    (void)lock;
-    MAIL_TRY(text, read_small(*context_->disk, root_, kServerProperties));
-    auto properties = parse_properties(text);
-    if (value)
-      properties[key] = *value;
-    else
-      properties.erase(key);
-    return replace_file(*context_->disk, root_, kServerProperties, format_properties(properties),
-                        context_->settings.flush);
-  }
+  if (mailbox.empty())
+    return change_server_properties([&](auto& properties) {
+      if (value)
+        properties[key] = *value;
+      else
+        properties.erase(key);
+      return true;
+    });
   MAIL_TRY(normal, normal_name(mailbox, rules()));
   MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
   MAIL_CHECK(change_property(folder, key, value));

@@ -1,5 +1,6 @@
 #include "store/staged_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 namespace mail::store {
@@ -48,13 +49,23 @@ Status StagedFile::write(std::string_view octets) {
   return {};
 }
 
-Status StagedFile::finish(std::int64_t internal_date) {
+Status StagedFile::write_held_back() {
   if (pending_cr_) {
     buffer_ += '\r';
     ++file_octets_;
     pending_cr_ = false;
   }
-  MAIL_CHECK(spill());
+  return spill();
+}
+
+Result<std::shared_ptr<MessageFile>> StagedFile::content() {
+  MAIL_CHECK(write_held_back());
+  MAIL_TRY(fd, disk_.open(directory_, name_, O_RDONLY));
+  return MessageFile::open(std::move(fd));
+}
+
+Status StagedFile::finish(std::int64_t internal_date) {
+  MAIL_CHECK(write_held_back());
   hash_result_ = XXH3_64bits_digest(hash_.get());
   const timespec times[2] = {{internal_date, 0}, {internal_date, 0}};
   if (::futimens(fd_.get(), times) != 0) return fail_errno("setting the time of a message");

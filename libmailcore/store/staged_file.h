@@ -19,6 +19,7 @@ class StagedFile final : public StagedMessage {
   ~StagedFile() override;  ///< Removes the file unless it was taken.
   Status write(std::string_view octets) override;
   std::uint64_t octets() const override { return file_octets_ + bare_lf_ + (pending_cr_ ? 1 : 0); }
+  Result<std::shared_ptr<MessageFile>> content() override;
   /// Writes what is held back, sets the file's time. No write() after it.
   Status finish(std::int64_t internal_date);
   std::uint64_t file_octets() const { return file_octets_; }
@@ -32,6 +33,7 @@ class StagedFile final : public StagedMessage {
 
  private:
   Status spill();
+  Status write_held_back();
   Disk& disk_;
   std::shared_ptr<Mailbox> mailbox_;
   const Directory& directory_;

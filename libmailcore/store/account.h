@@ -68,6 +68,21 @@ struct CopyOutcome {
   UidSet destination;  ///< In the order of the source.
 };
 
+/// What Account::on_change() tells.
+struct AccountChange {
+  enum class Kind : std::uint8_t {
+    messages,  ///< Of `mailbox`: look at its status().
+    created,
+    removed,
+    renamed,  ///< From `old_name`, with its children.
+    subscription,
+    metadata,  ///< `entry` of `mailbox`, or of the account where that is empty.
+  } kind = Kind::messages;
+  std::string mailbox;
+  std::string old_name{};
+  std::string entry{};
+};
+
 /// RFC 4314 rights as their letters.
 using Rights = std::string;
 
@@ -129,10 +144,15 @@ class Account {
   virtual Status set_acl(std::string_view mailbox, std::string_view identifier,
                          std::optional<Rights> rights) = 0;  ///< [disk]
 
-  /// Tells that something about the account's mailboxes changed (names, subscriptions, any mailbox's content): for
-  /// NOTIFY. Hint only; called on a thread of the store; destroying the token ends it (and waits for a running call).
-  /// The argument is the mailbox's name.
-  virtual std::shared_ptr<void> on_change(std::function<void(const std::string& mailbox)> changed) = 0;
+  /// Tells what this process does to the account's mailboxes, for NOTIFY; with watch(), also what others do. Called on
+  /// the thread that does it, or one of the store's; must not call the account. Destroying the token ends it (and waits
+  /// for a running call).
+  virtual std::shared_ptr<void> on_change(std::function<void(const AccountChange&)> changed) = 0;
+  /// [disk] As long as the token lives, on_change() also hears of what other programs do to the names and subscriptions
+  /// of the account, and to the messages of `mailboxes`, which need not be open for that; those that do not exist are
+  /// passed over. All tokens share the kernel's watches. Without inotify the folders are looked at every
+  /// StoreSettings::poll. Error ENOSPC: the kernel, or this process, has no room for so many watches.
+  virtual Result<std::shared_ptr<void>> watch(std::span<const std::string> mailboxes) = 0;
 };
 
 /// RFC 6154 and 8457 uses; default names that carry a use without a setting ("Sent" is \Sent …), as most servers do.

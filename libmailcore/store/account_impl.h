@@ -16,6 +16,8 @@ namespace mail::store {
 
 class StoreImpl;
 
+struct FolderWatch;  ///< account_watch.cpp
+
 /// What delivery needs of a mailbox: no index.
 struct DeliveryFolder {
   Directory directory, cur, fresh, tmp;
@@ -56,7 +58,8 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   Status remove_access_keys() override;
   Result<std::map<std::string, Rights>> acl(std::string_view mailbox) override;
   Status set_acl(std::string_view mailbox, std::string_view identifier, std::optional<Rights> rights) override;
-  std::shared_ptr<void> on_change(std::function<void(const std::string& mailbox)> changed) override;
+  std::shared_ptr<void> on_change(std::function<void(const AccountChange&)> changed) override;
+  Result<std::shared_ptr<void>> watch(std::span<const std::string> mailboxes) override;
 
   // For the store and delivery.
   Result<std::shared_ptr<Mailbox>> mailbox(std::string_view name);
@@ -74,6 +77,8 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   void let_go(std::chrono::steady_clock::time_point unused_since);
   void close();
   std::vector<std::shared_ptr<Mailbox>> open_mailboxes();
+  /// Looks at what watch() was asked for and the kernel does not tell.
+  void poll_watched();
   StoreContext& context() { return *context_; }
   const Directory& root() const { return root_; }
   Result<Directory> open_folder(const std::string& folder);
@@ -91,7 +96,11 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   Result<std::vector<std::string>> subscriptions();
   Status write_subscriptions(const std::vector<std::string>& names);
   std::string use_of(const std::string& name, const Directory* folder);
-  void tell_changed(const std::string& mailbox);
+  void tell_changed(const AccountChange& change);
+  void tell_names_changed();
+  Result<std::shared_ptr<FolderWatch>> watch_folder(const std::string& name);
+  std::int64_t folder_times(const std::string& name);
+  void watch_names();
   void forget(const std::string& name);
   Status remove_tree(const Directory& parent, const std::string& name);
   Result<QuotaUsage> count_usage();
@@ -126,9 +135,23 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   struct Listeners {
     std::mutex mutex;
     std::uint64_t last = 0;
-    std::map<std::uint64_t, std::function<void(const std::string&)>> all;
+    std::map<std::uint64_t, std::function<void(const AccountChange&)>> all;
+    void tell(const AccountChange& change);
   };
   std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();
+
+  // account_watch.cpp: what watch() was asked for. names_mutex_ is held while this process changes names, so that what
+  // the kernel tells of it finds it known already.
+  struct KnownName {
+    bool exists = false, subscribed = false;
+  };
+  std::recursive_mutex names_mutex_;
+  std::map<std::string, KnownName> known_names_;
+  bool names_known_ = false;
+  std::mutex watch_mutex_;
+  std::map<std::string, std::weak_ptr<FolderWatch>> folder_watches_;
+  std::shared_ptr<void> root_watch_;
+  std::size_t watch_tokens_ = 0;
 };
 
 }  // namespace mail::store

@@ -89,8 +89,9 @@ Status AccountImpl::subscribe(std::string_view name, bool subscribed) {
     names.push_back(normal);
   else
     names.erase(found);
+  std::lock_guard naming(names_mutex_);
   MAIL_CHECK(write_subscriptions(names));
-  tell_changed(normal);
+  tell_changed({AccountChange::Kind::subscription, normal});
   return {};
 }
 
@@ -184,6 +185,7 @@ Status AccountImpl::create(std::string_view name, std::string_view special_use) 
   auto& disk = *context_->disk;
   const auto folder = folder_of(normal, rules());
   if (folder.empty()) return fail(Error::Kind::refused, "INBOX exists");
+  std::lock_guard naming(names_mutex_);
   const auto made = disk.make_directory(root_, folder);
   if (!made && made.error().system == EEXIST) return fail(Error::Kind::refused, "the mailbox exists");
   MAIL_CHECK(made);
@@ -202,7 +204,7 @@ Status AccountImpl::create(std::string_view name, std::string_view special_use) 
   if (!filled)
     (void)remove_tree(root_, folder);
   else
-    tell_changed(normal);
+    tell_changed({AccountChange::Kind::created, normal});
   return filled;
 }
 
@@ -231,12 +233,15 @@ Status AccountImpl::remove(std::string_view name) {
   }
   // Out of the way at once, by one rename; its content goes after that, also where this process dies here.
   const auto aside = concat({"relais-removed-", random_token(12)});
-  MAIL_CHECK(disk.rename(root_, folder, root_, aside));
+  {
+    std::lock_guard naming(names_mutex_);
+    MAIL_CHECK(disk.rename(root_, folder, root_, aside));
+    tell_changed({AccountChange::Kind::removed, normal});
+  }
   forget(normal);
   if (context_->settings.flush) MAIL_CHECK(disk.sync_directory(root_));
   (void)remove_tree(root_, aside);
   if (index_root_) (void)remove_tree(index_root_, folder);
-  tell_changed(normal);
   return {};
 }
 
@@ -272,6 +277,7 @@ Status AccountImpl::rename(std::string_view from, std::string_view to) {
   for (const auto& [old_file, new_file] : moves)
     if (existing.count(new_file) != 0) return fail(Error::Kind::refused, "the mailbox exists");
   std::sort(moves.begin(), moves.end());
+  std::lock_guard naming(names_mutex_);
   for (std::size_t i = 0; i < moves.size(); ++i) {
     const auto moved = disk.rename(root_, moves[i].first, root_, moves[i].second);
     if (moved) continue;
@@ -287,28 +293,8 @@ Status AccountImpl::rename(std::string_view from, std::string_view to) {
     if (const auto name = name_of(old_file, rule)) forget(*name);
     if (const auto name = name_of(new_file, rule)) forget(*name);
   }
-  tell_changed(old_name);
-  tell_changed(new_name);
+  tell_changed({AccountChange::Kind::renamed, new_name, old_name});
   return {};
-}
-
-void AccountImpl::tell_changed(const std::string& mailbox) {
-  {
-    std::lock_guard lock(list_mutex_);
-    list_cache_.root_time = -1;
-  }
-  std::lock_guard lock(listeners_->mutex);
-  for (const auto& [key, changed] : listeners_->all) changed(mailbox);
-}
-
-std::shared_ptr<void> AccountImpl::on_change(std::function<void(const std::string& mailbox)> changed) {
-  std::lock_guard lock(listeners_->mutex);
-  const auto key = ++listeners_->last;
-  listeners_->all[key] = std::move(changed);
-  return std::shared_ptr<void>(nullptr, [listeners = listeners_, key](void*) {
-    std::lock_guard gone(listeners->mutex);
-    listeners->all.erase(key);
-  });
 }
 
 }  // namespace mail::store

@@ -99,7 +99,8 @@ Status AccountImpl::set_special_use(std::string_view name, std::string_view spec
   MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
   MAIL_CHECK(change_property(folder, "special-use",
                              special_use.empty() ? std::nullopt : std::optional(std::string(special_use))));
-  tell_changed(normal);
+  std::lock_guard lock(list_mutex_);
+  list_cache_.root_time = -1;
   return {};
 }
 
@@ -122,18 +123,21 @@ Status AccountImpl::set_metadata(std::string_view mailbox, std::string_view entr
   const auto key = to_lower(entry);
   if (!key.starts_with("/private/") && !key.starts_with("/shared/"))
     return fail(Error::Kind::refused, "not an entry name");
-  if (mailbox.empty())
-    return change_server_properties([&](auto& properties) {
+  if (mailbox.empty()) {
+    MAIL_CHECK(change_server_properties([&](auto& properties) {
       if (value)
         properties[key] = *value;
       else
         properties.erase(key);
       return true;
-    });
+    }));
+    tell_changed({AccountChange::Kind::metadata, {}, {}, key});
+    return {};
+  }
   MAIL_TRY(normal, normal_name(mailbox, rules()));
   MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
   MAIL_CHECK(change_property(folder, key, value));
-  tell_changed(normal);
+  tell_changed({AccountChange::Kind::metadata, normal, {}, key});
   return {};
 }
 

@@ -81,6 +81,11 @@ void StoreImpl::unwatch(const Mailbox* mailbox) {
   if (watcher_) watcher_->remove(mailbox);
 }
 
+std::shared_ptr<void> StoreImpl::watch_directory(const Directory& directory, std::uint32_t events, bool names,
+                                                 Watcher::Happened happened) {
+  return watcher_ ? watcher_->add_directory(directory, events, names, std::move(happened)) : nullptr;
+}
+
 void StoreImpl::add_pending(const std::shared_ptr<Mailbox>& mailbox) {
   {
     std::lock_guard lock(pending_mutex_);
@@ -151,9 +156,11 @@ void StoreImpl::poll() {
     std::lock_guard lock(mutex_);
     for (const auto& [key, account] : accounts_) accounts.push_back(account);
   }
-  for (const auto& account : accounts)
+  for (const auto& account : accounts) {
+    account->poll_watched();
     for (const auto& mailbox : account->open_mailboxes())
       if (!mailbox->watched && mailbox->views() > 0 && mailbox->stale()) (void)mailbox->refresh();
+  }
 }
 
 void StoreImpl::let_go() {

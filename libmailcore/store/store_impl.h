@@ -28,6 +28,10 @@ class StoreImpl final : public Store, public std::enable_shared_from_this<StoreI
   /// Watches a mailbox from now on, where that is possible.
   void watch(const std::shared_ptr<Mailbox>& mailbox);
   void unwatch(const Mailbox* mailbox);
+  bool watches() const { return watcher_ != nullptr; }
+  /// See Watcher::add_directory(); nullptr also where nothing is watched.
+  std::shared_ptr<void> watch_directory(const Directory& directory, std::uint32_t events, bool names,
+                                        Watcher::Happened happened);
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -50,7 +54,7 @@ class StoreImpl final : public Store, public std::enable_shared_from_this<StoreI
   std::map<const Mailbox*, Pending> pending_;
   bool stop_ = false;
   std::thread writer_;
-  std::unique_ptr<Watcher> watcher_;
+  std::shared_ptr<Watcher> watcher_;
 };
 
 }  // namespace mail::store

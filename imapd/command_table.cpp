@@ -12,10 +12,10 @@ namespace mail::imapd {
 
 std::span<const std::span<const Command>> command_families() {
   static const std::array kFamilies{
-      general_commands(), login_commands(), mailbox_commands(),  list_commands(),     append_commands(),
-      idle_commands(),    fetch_commands(), store_commands(),    copy_commands(),     search_commands(),
-      sort_commands(),    quota_commands(), compress_commands(), metadata_commands(), acl_commands(),
-      urlauth_commands(),
+      general_commands(), login_commands(),  mailbox_commands(),     list_commands(),     append_commands(),
+      idle_commands(),    fetch_commands(),  store_commands(),       copy_commands(),     search_commands(),
+      sort_commands(),    quota_commands(),  compress_commands(),    metadata_commands(), acl_commands(),
+      urlauth_commands(), notify_commands(), multisearch_commands(),
   };
   return kFamilies;
 }
@@ -80,7 +80,9 @@ constexpr std::array kWords{
     CapabilityRow{"MULTIAPPEND"},
     CapabilityRow{"ESEARCH"},
     CapabilityRow{"ESORT"},
+    CapabilityRow{"CONTEXT=SORT"},
     CapabilityRow{"SEARCH=FUZZY"},
+    CapabilityRow{"FILTERS"},
     CapabilityRow{"THREAD=ORDEREDSUBJECT"},
     CapabilityRow{"METADATA-SERVER"},
     CapabilityRow{"UIDONLY"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/strings.h"
 #include "imapd/flags.h"
@@ -119,9 +120,82 @@ std::optional<Completion> decode_charset(SearchKey& key, const std::string& char
   return std::nullopt;
 }
 
-SearchEvaluator::SearchEvaluator(Session& session)
+namespace {
+
+constexpr std::string_view kFilterEntries = "/filters/values/";
+/// Filters within filters; the RFC asks for three at least.
+constexpr std::size_t kMostFilterDepth = 8;
+constexpr std::size_t kMostFilters = 200;  ///< In one program, each time that one is used.
+
+bool has_filters(const SearchKey& key) {
+  return key.kind == Kind::filter || std::ranges::any_of(key.children, has_filters);
+}
+
+class FilterInserter {
+ public:
+  explicit FilterInserter(std::map<std::string, std::string> entries) : entries_(std::move(entries)) {}
+
+  /// not_found: the text is the name of the filter that is missing, wrong, or comes round to itself.
+  Status insert(SearchKey& key) {
+    for (auto& child : key.children) MAIL_CHECK(insert(child));
+    if (key.kind != Kind::filter) return {};
+    const auto undefined = [&] { return fail(Error::Kind::not_found, key.text); };
+    const auto name = to_lower(key.text);
+    const bool loops = std::ranges::find(within_, name) != within_.end();
+    if (loops || within_.size() == kMostFilterDepth || ++inserted_ > kMostFilters) return undefined();
+    auto found = entries_.find(concat({"/private", kFilterEntries, name}));
+    if (found == entries_.end()) found = entries_.find(concat({"/shared", kFilterEntries, name}));
+    if (found == entries_.end()) return undefined();
+    auto program = parse_filter(found->second);
+    if (!program) return undefined();
+    within_.push_back(name);
+    MAIL_CHECK(insert(*program));
+    within_.pop_back();
+    key = std::move(*program);
+    return {};
+  }
+
+ private:
+  std::map<std::string, std::string> entries_;
+  std::vector<std::string> within_;  ///< The filters that are being inserted, outermost first.
+  std::size_t inserted_ = 0;
+};
+
+}  // namespace
+
+Result<SearchKey> parse_filter(std::string_view text) {
+  imap::Arguments arguments(text);
+  MAIL_TRY(key, imap::take_search_keys(arguments));
+  MAIL_CHECK(arguments.end());
+  if (decode_charset(key, "UTF-8")) return fail(Error::Kind::syntax, "A filter is UTF-8");
+  return std::move(key);
+}
+
+std::optional<Completion> insert_filters(Session& session, SearchKey& key, const std::string& charset) {
+  if (!has_filters(key)) return std::nullopt;
+  if (!charset.empty() && charset != "UTF-8" && charset != "US-ASCII")
+    return bad("[BADCHARSET (UTF-8 US-ASCII)] FILTER is UTF-8");
+  if (!session.may_block()) return on_worker();
+  auto entries = session.account().metadata("");
+  if (!entries) return failed(entries.error(), "Filters cannot be read");
+  if (auto done = FilterInserter(std::move(*entries)).insert(key); !done) {
+    const auto& name = done.error().text;
+    const bool plain = !name.empty() && std::ranges::all_of(name, [](char c) {
+      return imap::is_atom_char(static_cast<unsigned char>(c));
+    });
+    return no(concat({"[UNDEFINED-FILTER ", plain ? name : "x", "] No such filter"}));
+  }
+  return std::nullopt;
+}
+
+SearchEvaluator::SearchEvaluator(Session& session) : SearchEvaluator(session, session.view()) {
+  saved_ = session.saved_result();
+}
+
+SearchEvaluator::SearchEvaluator(const Session& session, store::View& view)
     : session_(session),
-      view_(session.view()),
+      view_(view),
+      keywords_(view.keywords()),
       now_(std::chrono::floor<std::chrono::seconds>(session.environment().clock->now()).time_since_epoch().count()) {}
 
 bool SearchEvaluator::ready(const SearchKey& key, const UidSet& within) const {
@@ -182,11 +256,10 @@ Result<UidSet> SearchEvaluator::by_flag(const SearchKey& key, const UidSet& with
   if (names.keywords.empty())
     return rows_where(within,
                       [&](auto, const store::MessageRow& row) { return store::has(row.flags, names.flags) == set; });
-  const auto& keywords = session_.keywords();
   const auto found =
-      std::ranges::find_if(keywords, [&](const std::string& name) { return iequals(name, names.keywords.front()); });
-  if (found == keywords.end()) return set ? UidSet{} : within;
-  const auto bit = store::KeywordBits{1} << (found - keywords.begin());
+      std::ranges::find_if(keywords_, [&](const std::string& name) { return iequals(name, names.keywords.front()); });
+  if (found == keywords_.end()) return set ? UidSet{} : within;
+  const auto bit = store::KeywordBits{1} << (found - keywords_.begin());
   return rows_where(within, [&](auto, const store::MessageRow& row) { return ((row.keywords & bit) != 0) == set; });
 }
 
@@ -223,7 +296,7 @@ Result<UidSet> SearchEvaluator::by_text(const SearchKey& key, const UidSet& with
 }
 
 Result<UidSet> SearchEvaluator::by_set(const SearchKey& key, const UidSet& within) {
-  MAIL_TRY(named, session_.messages_of(key.set, key.kind == Kind::uid, true));
+  MAIL_TRY(named, Session::messages_in(view_, saved_, key.set, key.kind == Kind::uid, true));
   return intersection(within, named);
 }
 

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "imap/mutf7.h"
 #include "imap/response.h"
+#include "imapd/commands/fetch.h"
 
 namespace mail::imapd {
 
@@ -68,9 +69,10 @@ void Session::shut_down(std::string_view why) {
 }
 
 Session::Next Session::run(bool on_worker) {
+  const Notify::Acting acting(*this);
   on_worker_ = on_worker;
   next_ = Next::input;
-  if (idling_ && !bring_up_to_date()) return Next::worker;
+  if (!updates_ && tells_at_once() && !bring_up_to_date()) return Next::worker;
   for (;;) {
     if (closing_) return Next::close;
     if (requested_) return *std::exchange(requested_, std::nullopt);
@@ -100,6 +102,14 @@ Session::Next Session::run(bool on_worker) {
     if (std::exchange(rerun_, false)) {
       dispatch();
       if (next_ != Next::input) return next_;
+      continue;
+    }
+    if (!updates_) updates_ = next_updates();
+    if (updates_) {
+      const auto kind = updates_->step(*this).kind;
+      if (kind == Completion::Kind::worker) return Next::worker;
+      if (kind == Completion::Kind::more) return Next::more;
+      updates_.reset();
       continue;
     }
     // What is ready to go out goes before more is done: pipelined commands must not pile up their answers.
@@ -177,7 +187,7 @@ bool Session::settle(Completion completion) {
     if (auto refreshed = view_->refresh(); !refreshed)
       log_event(LogLevel::warning, "refresh_failed", {{"user", user_.name}, {"error", refreshed.error().text}});
   }
-  if (view_ != nullptr && completion.kind != Kind::bad)
+  if (view_ != nullptr && completion.kind != Kind::bad && tells_changes())
     send_changes(command_ == nullptr || !command_->keeps_numbers || uid_command_);
   respond(std::move(completion));
   return true;
@@ -321,6 +331,7 @@ Completion Session::open_account() {
 
 void Session::forget_user() {
   close_mailbox();
+  notify_.reset();
   account_.reset();
   user_ = {};
   enabled_ = {};
@@ -333,6 +344,8 @@ void Session::select(std::shared_ptr<store::View> view, std::string name, Place 
   view_ = std::move(view);
   selected_name_ = std::move(name);
   place_ = std::move(place);
+  told_ = view_->last_uid();
+  listen_to_view();
   refresh_keywords();
 }
 
@@ -341,29 +354,60 @@ void Session::close_mailbox() {
   view_.reset();
   selected_name_.clear();
   place_ = {};
+  contexts_.clear();
+  updates_.reset();
+  arrived_ = made_here_ = {};
   saved_result_ = {};
   keywords_ = {};
 }
 
+void Session::listen_to_view() {
+  if (!view_) return;
+  if (idling_ || (notify_ && notify_->selected().messages))
+    view_->set_notify(wake_);
+  else
+    view_->set_notify({});
+}
+
 void Session::start_idle() {
   idling_ = true;
-  if (view_) view_->set_notify(wake_);
+  listen_to_view();
 }
 
 void Session::stop_idle() {
   idling_ = false;
-  if (view_) view_->set_notify({});
+  listen_to_view();
+}
+
+void Session::notify(std::unique_ptr<Notify> notify) {
+  updates_.reset();
+  notify_ = std::move(notify);
+  arrived_ = {};
+  listen_to_view();
+}
+
+bool Session::tells_at_once() const {
+  if (!view_ || !tells_changes()) return false;
+  return idling_ || (notify_ != nullptr && command_ == nullptr && !staging_ && !literal_to_stage_);
 }
 
 bool Session::bring_up_to_date() {
-  if (!view_) return true;
   if (view_->stale()) {
     if (!on_worker_) return false;
     if (auto refreshed = view_->refresh(); !refreshed)
       log_event(LogLevel::warning, "refresh_failed", {{"user", user_.name}, {"error", refreshed.error().text}});
   }
-  send_changes(true);
+  send_changes(idling_ || !notify_->selected().delayed);
   return true;
+}
+
+std::unique_ptr<Work> Session::next_updates() {
+  if (view_ && !contexts_.empty())
+    if (auto work = contexts_.updates(*this)) return work;
+  if (view_ && notify_ && !arrived_.empty())
+    return fetch_unsolicited(*this, notify_->selected().wanted, std::exchange(arrived_, {}));
+  if (notify_ && notify_->has_news()) return notify_->news();
+  return nullptr;
 }
 
 }  // namespace mail::imapd

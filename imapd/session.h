@@ -18,6 +18,8 @@
 #include "imapd/access.h"
 #include "imapd/columns.h"
 #include "imapd/command.h"
+#include "imapd/contexts.h"
+#include "imapd/notify.h"
 #include "store/account.h"
 #include "store/mailbox.h"
 #include "store/shared_list.h"
@@ -82,7 +84,8 @@ class Session {
   void compress_started() { compressed_ = true; }
   void shut_down(std::string_view why);  ///< BYE, then Next::close.
   bool logged_in() const { return account_ != nullptr; }
-  bool idling() const { return idling_; }
+  /// May have something to say without being spoken to.
+  bool listening() const { return idling_ || notify_ != nullptr; }
   const std::string& user() const { return user_.name; }
   /// The groups of the users file's field `acl_groups`, for identifiers of access lists.
   std::vector<std::string> groups() const;
@@ -127,6 +130,7 @@ class Session {
   Completion read_line(std::function<Completion(std::string_view)> on_line, std::string_view challenge);
   Completion wait_for(std::function<Completion()> resume);
   void wake() { wake_(); }
+  std::function<void()> wake_function() const { return wake_; }  ///< To be called on any thread.
   /// Next::wait is to last this long; 0: until the wake function is called.
   std::chrono::milliseconds take_delay() { return std::exchange(delay_, {}); }
   void set_delay(std::chrono::milliseconds delay) { delay_ = delay; }
@@ -144,6 +148,8 @@ class Session {
   void refresh_keywords();
   /// `FLAGS (…)` and `[PERMANENTFLAGS (…)]`
   void send_flags(bool permanent);
+  /// False where NOTIFY wants nothing of the selected mailbox: then only what the client does itself is told.
+  bool tells_changes() const { return notify_ == nullptr || notify_->selected().messages; }
   /// Tells what changed, if that is allowed now.
   void send_changes(bool expunges);
   /// `* n FETCH (…)` with flags, UID and MODSEQ as the session's ENABLEs want them.
@@ -159,8 +165,15 @@ class Session {
   /// over.
   /// @param lenient  as a search key: numbers beyond the mailbox match nothing
   Result<store::UidSet> messages_of(const imap::SequenceSet& set, bool uids, bool lenient = false);
+  /// The same in any view, where `$` is `saved`.
+  static Result<store::UidSet> messages_in(const store::View& view, const store::UidSet& saved,
+                                           const imap::SequenceSet& set, bool uids, bool lenient);
   store::UidSet& saved_result() { return saved_result_; }  ///< SEARCHRES
-  void use_condstore();                                    ///< RFC 7162 section 3.1: a CONDSTORE-enabling command.
+  SearchContexts& contexts() { return contexts_; }
+  void notify(std::unique_ptr<Notify> notify);  ///< In place of what NOTIFY asked for before.
+  /// APPEND and COPY of this session: the client knows of these messages, should it have that mailbox selected.
+  void made_here(std::string_view mailbox, const store::UidSet& uids);
+  void use_condstore();  ///< RFC 7162 section 3.1: a CONDSTORE-enabling command.
   bool read_only() const { return view_ != nullptr && view_->read_only(); }
   std::string capabilities() const;
 
@@ -176,6 +189,10 @@ class Session {
   /// True where the command is over.
   bool settle(Completion completion);
   bool bring_up_to_date();
+  /// True where changes of the selected mailbox are told without a command: IDLE, NOTIFY.
+  bool tells_at_once() const;
+  void listen_to_view();
+  std::unique_ptr<Work> next_updates();
   void respond(Completion completion);
   void count_error();
 
@@ -195,6 +212,11 @@ class Session {
   std::vector<std::string> keywords_;
   Enabled enabled_;
   store::UidSet saved_result_;
+  SearchContexts contexts_;
+  std::unique_ptr<Notify> notify_;
+  store::UidSet arrived_, made_here_;  // NOTIFY: to be fetched; not to be
+  store::Uid told_{};                  // the highest UID that the client was told of
+  std::unique_ptr<Work> updates_;      // of contexts and NOTIFY, before the next command
   std::string tag_;
   std::string_view arguments_;  // of the command that runs: the reader keeps them until it is finished
   const Command* command_ = nullptr;

@@ -6,6 +6,7 @@
 #include "imap/response.h"
 #include "imapd/flags.h"
 #include "imapd/session.h"
+#include "imapd/uid_sets.h"
 
 namespace mail::imapd {
 
@@ -32,30 +33,35 @@ Result<std::string> Session::plain_mailbox_name(std::optional<std::string> name)
 }
 
 Result<store::UidSet> Session::messages_of(const imap::SequenceSet& set, bool uids, bool lenient) {
-  if (set.saved()) return view_->existing(saved_result_);
+  return messages_in(*view_, saved_result_, set, uids, lenient);
+}
+
+Result<store::UidSet> Session::messages_in(const store::View& view, const store::UidSet& saved,
+                                           const imap::SequenceSet& set, bool uids, bool lenient) {
+  if (set.saved()) return view.existing(saved);
   store::UidSet result;
   if (uids) {
-    const auto numbers = set.resolve(store::number(view_->last_uid()));
+    const auto numbers = set.resolve(store::number(view.last_uid()));
     std::vector<store::UidRange> ranges;
     ranges.reserve(numbers.ranges().size());
     for (const auto& range : numbers.ranges()) ranges.push_back({store::Uid{range.first}, store::Uid{range.last}});
-    return view_->existing(store::UidSet(std::move(ranges)));
+    return view.existing(store::UidSet(std::move(ranges)));
   }
-  const auto numbers = set.resolve(view_->exists());
+  const auto numbers = set.resolve(view.exists());
   if (lenient) {
     for (const auto& range : numbers.ranges()) {
-      if (range.first > view_->exists()) break;
-      const auto part = view_->uids_of(store::SequenceNumber{range.first},
-                                       store::SequenceNumber{std::min(range.last, view_->exists())});
+      if (range.first > view.exists()) break;
+      const auto part =
+          view.uids_of(store::SequenceNumber{range.first}, store::SequenceNumber{std::min(range.last, view.exists())});
       for (const auto& uid_range : part.ranges()) result.add(uid_range.first, uid_range.last);
     }
     return result;
   }
-  if (numbers.highest() > view_->exists() || (numbers.empty() && view_->exists() == 0 && !set.has_star()))
+  if (numbers.highest() > view.exists() || (numbers.empty() && view.exists() == 0 && !set.has_star()))
     return fail(Error::Kind::syntax, "No such message");
   if (numbers.empty()) return fail(Error::Kind::syntax, "No messages");
   for (const auto& range : numbers.ranges()) {
-    const auto part = view_->uids_of(store::SequenceNumber{range.first}, store::SequenceNumber{range.last});
+    const auto part = view.uids_of(store::SequenceNumber{range.first}, store::SequenceNumber{range.last});
     for (const auto& uid_range : part.ranges()) result.add(uid_range.first, uid_range.last);
   }
   return result;
@@ -137,6 +143,7 @@ void Session::send_changes(bool expunges) {
   const auto changes = view_->sync(expunges);
   if (changes.empty()) return;
   if (changes.invalid) return shut_down("The mailbox is gone or was replaced");
+  contexts_.expunged(*this, changes);
   if (!changes.expunged.empty()) {
     if (enabled_.qresync || enabled_.uid_only) {
       store::UidSet gone;
@@ -160,12 +167,24 @@ void Session::send_changes(bool expunges) {
       append_decimal(out_, changes.recent);
       out_ += " RECENT\r\n";
     }
+    if (notify_ && !notify_->selected().wanted.empty()) {
+      const auto above =
+          view_->existing(store::UidSet({{store::Uid{store::number(told_) + 1}, store::Uid{UINT32_MAX}}}));
+      arrived_ = sum(arrived_, difference(above, made_here_));
+    }
+    made_here_ = {};
+    told_ = std::max(told_, view_->last_uid());
   }
   if (changes.keywords_changed) {
     refresh_keywords();
     send_flags(true);
   }
-  for (const auto uid : changes.flags) send_flags_of(uid, true, uid_command_);
+  if (notify_ && !notify_->selected().flags) return;
+  for (const auto uid : changes.flags) send_flags_of(uid, true, uid_command_ || notify_ != nullptr);
+}
+
+void Session::made_here(std::string_view mailbox, const store::UidSet& uids) {
+  if (notify_ && view_ && selected_name_ == mailbox) made_here_ = sum(made_here_, uids);
 }
 
 void Session::use_condstore() {

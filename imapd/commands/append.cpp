@@ -99,6 +99,7 @@ Completion append(Session& session, imap::Arguments& arguments) {
   }
   const auto outcome = place.account->append(place.name, messages);
   if (!outcome) return refused(outcome.error());
+  session.made_here(name, outcome->destination);
   return ok(concat({"[APPENDUID ", decimal(store::number(outcome->uid_validity)), " ", outcome->destination.text(),
                     "] APPEND completed"}));
 }
@@ -126,6 +127,7 @@ Completion replace(Session& session, imap::Arguments& arguments) {
   keep_allowed(argument->message, place.rights);
   const auto outcome = place.account->append(place.name, {&argument->message, 1});
   if (!outcome) return refused(outcome.error());
+  session.made_here(name, outcome->destination);
   session.untagged(concat({"OK [APPENDUID ", decimal(store::number(outcome->uid_validity)), " ",
                            outcome->destination.text(), "] Replacement"}));
   store::FlagChange gone;

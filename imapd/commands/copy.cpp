@@ -51,6 +51,7 @@ Completion copy(Session& session, imap::Arguments& arguments) {
   if (auto refused = resolve(session, what.to, "i", place)) return std::move(*refused);
   auto copied = session.view().copy(what.uids, destination(place));
   if (!copied) return refused(copied.error(), "Not copied");
+  session.made_here(what.to, copied->destination);
   const auto code = copy_uid(*copied);
   return ok(code.empty() ? "COPY completed" : "[" + code + "] COPY completed");
 }
@@ -65,6 +66,7 @@ Completion move(Session& session, imap::Arguments& arguments) {
   if (auto refused = resolve(session, what.to, "i", place)) return std::move(*refused);
   auto moved = session.view().move(what.uids, destination(place));
   if (!moved) return refused(moved.error(), "Not moved");
+  session.made_here(what.to, moved->destination);
   // RFC 6851 section 4.3: COPYUID goes before the EXPUNGEs, in an untagged OK.
   if (const auto code = copy_uid(*moved); !code.empty()) session.untagged("OK [" + code + "] Moved");
   session.send_changes(true);

@@ -22,5 +22,7 @@ std::span<const Command> compress_commands();
 std::span<const Command> metadata_commands();
 std::span<const Command> acl_commands();
 std::span<const Command> urlauth_commands();
+std::span<const Command> notify_commands();
+std::span<const Command> multisearch_commands();
 
 }  // namespace mail::imapd

@@ -1,5 +1,7 @@
 // FETCH and UID FETCH (RFC 9051 section 6.4.5), CHANGEDSINCE and VANISHED (7162), PARTIAL (9394). Answers go out in
 // pieces as the client takes them.
+#include "imapd/commands/fetch.h"
+
 #include <algorithm>
 #include <array>
 
@@ -58,16 +60,16 @@ bool may_set_seen(Session& session) { return !session.read_only() && store::has_
 /// Answers one FETCH. What is in memory is written at once; what needs files is read on a worker.
 class Fetching : public Work {
  public:
-  Fetching(Session& session, FetchRequest request)
+  Fetching(Session& session, FetchRequest request, bool unsolicited = false)
       : request_(std::move(request)), rest_(request_.uids), walk_(request_.uids) {
     const bool has_uid = std::ranges::any_of(request_.wanted, [](const Wanted& w) { return w.item->name == "UID"; });
-    adds_uid_ = !has_uid && session.uid_command() && !session.enabled().uid_only;
+    adds_uid_ = !has_uid && !unsolicited && session.uid_command() && !session.enabled().uid_only;
     for (const auto& wanted : request_.wanted) {
       const auto source = wanted.from_header_cache ? Source::summary : wanted.item->source;
       needs_size_ = needs_size_ || source == Source::size;
       needs_summary_ = needs_summary_ || source == Source::summary;
       needs_content_ = needs_content_ || source == Source::content;
-      sets_seen_ = sets_seen_ || (wanted.item->sets_seen && may_set_seen(session));
+      sets_seen_ = sets_seen_ || (wanted.item->sets_seen && !unsolicited && may_set_seen(session));
       wants_flags_ = wants_flags_ || wanted.item->name == "FLAGS";
     }
   }
@@ -379,6 +381,8 @@ Result<FetchRequest> take_fetch(Session& session, imap::Arguments& arguments) {
   const bool has_modseq =
       std::ranges::any_of(request.wanted, [](const Wanted& w) { return w.item->enables_condstore; });
   if (has_modseq || modifiers.changed_since) session.use_condstore();
+  // Of the set as it was asked for, not of what changed in it (RFC 9394 section 3.4).
+  if (modifiers.partial) request.uids = partial_of(request.uids, *modifiers.partial);
   if (modifiers.changed_since) {
     request.uids = intersection(request.uids, session.view().changed_since(*modifiers.changed_since));
     if (!has_modseq) request.wanted.push_back({find_fetch_item("MODSEQ"), {"MODSEQ", {}, {}, {}}, {}, false});
@@ -387,7 +391,6 @@ Result<FetchRequest> take_fetch(Session& session, imap::Arguments& arguments) {
       if (!within.empty()) request.vanished = session.view().vanished_since(*modifiers.changed_since, within);
     }
   }
-  if (modifiers.partial) request.uids = partial_of(request.uids, *modifiers.partial);
   return request;
 }
 
@@ -403,6 +406,10 @@ constexpr std::array kFetchCommands{
 };
 
 }  // namespace
+
+std::unique_ptr<Work> fetch_unsolicited(Session& session, std::vector<Wanted> wanted, store::UidSet uids) {
+  return std::make_unique<Fetching>(session, FetchRequest{std::move(wanted), std::move(uids), {}}, true);
+}
 
 std::span<const Command> fetch_commands() { return kFetchCommands; }
 

@@ -11,7 +11,7 @@ namespace {
 Completion idle(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.end());
   session.start_idle();
-  if (session.selected()) session.send_changes(true);
+  if (session.selected() && session.tells_changes()) session.send_changes(true);
   auto completion = session.read_line(
       [&session](std::string_view line) {
         session.stop_idle();

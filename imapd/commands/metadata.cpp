@@ -6,6 +6,7 @@
 #include "imap/response.h"
 #include "imapd/commands/families.h"
 #include "imapd/commands/list_metadata.h"
+#include "imapd/search_evaluator.h"
 #include "imapd/session.h"
 
 namespace mail::imapd {
@@ -189,6 +190,10 @@ Completion set_metadata(Session& session, imap::Arguments& arguments) {
     }
     if (value && value->size() > kMostValue)
       return no("[METADATA MAXSIZE " + decimal(kMostValue) + "] Value is too big");
+    const bool filter = mailbox.empty() &&
+                        (name->starts_with("/private/filters/values/") || name->starts_with("/shared/filters/values/"));
+    if (filter && value && !parse_filter(*value))
+      return no("[CANNOT] The value of a filter must be search keys (RFC 5466)");
     changes.emplace_back(std::move(*name), std::move(value));
   } while (arguments.take(' '));
   IMAPD_CHECK(arguments.close());

@@ -1,5 +1,5 @@
 // SEARCH and UID SEARCH (RFC 9051 section 6.4.4), ESEARCH (4731), SEARCHRES (5182), PARTIAL (9394), CONDSTORE's MODSEQ
-// (7162).
+// (7162), CONTEXT=SEARCH (5267).
 #include <algorithm>
 #include <array>
 
@@ -29,20 +29,6 @@ imap::NumberSet numbers_of(Session& session, const store::UidSet& uids) {
   return numbers;
 }
 
-/// What SAVE keeps (RFC 5182 section 2.1): with MIN or MAX alone, those; else all that was found.
-store::UidSet to_save(const imap::ReturnOptions& options, const store::UidSet& found) {
-  if (options.partial) return partial_of(found, *options.partial);
-  if ((!options.min && !options.max) || options.all || options.count || found.empty()) return found;
-  store::UidSet saved;
-  if (options.min) saved.add(lowest(found));
-  if (options.max && highest(found) != lowest(found)) saved.add(highest(found));
-  return saved;
-}
-
-bool asks_for_fuzziness(const imap::SearchKey& key) {
-  return key.fuzzy || std::ranges::any_of(key.children, asks_for_fuzziness);
-}
-
 void send_search(Session& session, const store::UidSet& found, std::uint64_t modseq) {
   auto& out = session.out();
   out += "* SEARCH";
@@ -54,10 +40,20 @@ void send_search(Session& session, const store::UidSet& found, std::uint64_t mod
   out += "\r\n";
 }
 
+void answer_search(Session& session, imap::ReturnOptions options, const store::UidSet& found, std::uint64_t modseq) {
+  if (!options.given && !session.enabled().imap4rev2) return send_search(session, found, modseq);
+  if (!options.given) options.all = true;
+  Esearch answer{.options = options, .numbers = numbers_of(session, found), .order = nullptr, .modseq = modseq};
+  if (options.partial) answer.partial = numbers_of(session, partial_of(found, *options.partial));
+  send_esearch(session, answer);
+}
+
 Completion search(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(search, imap::take_search_arguments(arguments));
   if (auto refused = decode_charset(search.key, search.charset)) return *refused;
-  if (search.options.update || search.options.context) return bad("Unknown RETURN option");
+  if (auto refused = insert_filters(session, search.key, search.charset)) return *refused;
+  if (search.options.update && session.contexts().uses(session.tag())) return bad("Tag reuse");
+  IMAPD_TRY(wanted, look_up(search.options.update_attributes));
   if (search.options.relevancy && !asks_for_fuzziness(search.key)) return bad("RELEVANCY needs FUZZY");
   const bool modseq = asks_for_modseq(search.key);
   if (modseq) session.use_condstore();
@@ -71,42 +67,76 @@ Completion search(Session& session, imap::Arguments& arguments) {
     if (found.error().kind == Error::Kind::syntax) return bad(found.error().text);
     return failed(found.error(), "SEARCH is not possible");
   }
-  std::uint64_t highest_modseq = 0;
-  if (modseq)
-    session.view().rows(*found, [&](store::SequenceNumber, const store::MessageRow& row) {
-      highest_modseq = std::max(highest_modseq, store::number(row.modseq));
-      return true;
-    });
-  if (search.options.save) session.saved_result() = to_save(search.options, *found);
-  const bool only_save = search.options.save && !search.options.min && !search.options.max && !search.options.all &&
-                         !search.options.count && !search.options.partial;
-  if (only_save) return ok("SEARCH completed, result saved");
-  if (!search.options.given && !session.enabled().imap4rev2) {
-    send_search(session, *found, highest_modseq);
-    return ok("SEARCH completed");
+  std::optional<SearchContext> context;
+  if (search.options.update) {
+    // Before SAVE gives `$` another meaning.
+    IMAPD_TRY(key, without_numbers(session, std::move(search.key)));
+    context = SearchContext{.key = std::move(key), .wanted = std::move(wanted), .found = *found};
   }
-  auto options = search.options;
-  if (!options.given) options.all = true;
-  Esearch answer{
-      .options = options, .numbers = numbers_of(session, *found), .order = nullptr, .modseq = highest_modseq};
-  if (options.partial) answer.partial = numbers_of(session, partial_of(*found, *options.partial));
-  send_esearch(session, answer);
-  return ok("SEARCH completed");
+  if (search.options.save) session.saved_result() = to_save(search.options, *found);
+  const bool only_save = only_saves(search.options);
+  if (!only_save) answer_search(session, search.options, *found, modseq ? highest_modseq(session.view(), *found) : 0);
+  if (context) keep_updated(session, std::move(*context));
+  return ok(only_save ? "SEARCH completed, result saved" : "SEARCH completed");
+}
+
+/// CANCELUPDATE (RFC 5267 section 4.3.5). A search that was refused its updates may be named too.
+Completion cancel_update(Session& session, imap::Arguments& arguments) {
+  do {
+    IMAPD_TRY(tag, arguments.string());
+    session.contexts().cancel(tag);
+  } while (arguments.take(' '));
+  IMAPD_CHECK(arguments.end());
+  return ok("No further updates");
 }
 
 constexpr std::array kSearchCommands{
+    Command{.name = "CANCELUPDATE", .run = cancel_update, .states = kSelected, .capability = "CONTEXT=SEARCH"},
     Command{.name = "SEARCH", .run = search, .states = kSelected, .keeps_numbers = true},
     Command{.name = "UID SEARCH", .run = search, .states = kSelected, .keeps_numbers = true},
 };
 
 }  // namespace
 
+store::UidSet to_save(const imap::ReturnOptions& options, const store::UidSet& found) {
+  if (options.all || options.count || found.empty()) return found;
+  if (!options.min && !options.max && !options.partial) return found;
+  auto saved = options.partial ? partial_of(found, *options.partial) : store::UidSet{};
+  if (options.min) saved = sum(saved, store::UidSet::of(lowest(found)));
+  if (options.max) saved = sum(saved, store::UidSet::of(highest(found)));
+  return saved;
+}
+
+bool asks_for_fuzziness(const imap::SearchKey& key) {
+  return key.fuzzy || std::ranges::any_of(key.children, asks_for_fuzziness);
+}
+
+bool only_saves(const imap::ReturnOptions& options) {
+  return options.save && !options.min && !options.max && !options.all && !options.count && !options.partial;
+}
+
+std::uint64_t highest_modseq(const store::View& view, const store::UidSet& found) {
+  std::uint64_t highest = 0;
+  view.rows(found, [&](store::SequenceNumber, const store::MessageRow& row) {
+    highest = std::max(highest, store::number(row.modseq));
+    return true;
+  });
+  return highest;
+}
+
 void send_esearch(Session& session, const Esearch& answer) {
   const auto& options = answer.options;
   const bool empty = answer.order != nullptr ? answer.order->empty() : answer.numbers.empty();
   auto& out = session.out();
-  out += "* ESEARCH (TAG \"" + session.tag() + "\")";
-  if (session.uid_command()) out += " UID";
+  out += "* ESEARCH (TAG \"" + session.tag() + "\"";
+  if (answer.of != nullptr) {
+    out += " MAILBOX ";
+    session.append_mailbox(answer.mailbox);
+    out += " UIDVALIDITY ";
+    append_decimal(out, store::number(answer.of->uid_validity()));
+  }
+  out += ')';
+  if (session.uid_command() || answer.of != nullptr) out += " UID";
   const auto number = [&](std::string_view name, std::uint64_t value) {
     (out += ' ') += name;
     out += ' ';

@@ -1,4 +1,4 @@
-// SORT and THREAD with their UID forms (RFC 5256), SORT=DISPLAY (5957), ESORT (5267).
+// SORT and THREAD with their UID forms (RFC 5256), SORT=DISPLAY (5957), ESORT and CONTEXT=SORT (5267).
 #include <algorithm>
 #include <array>
 
@@ -18,6 +18,7 @@ constexpr std::uint64_t kMostInline = 20'000;
 struct Found {
   store::UidSet uids;
   std::optional<Completion> instead;
+  imap::SearchKey key{};
 };
 
 Found find(Session& session, imap::Arguments& arguments) {
@@ -29,6 +30,7 @@ Found find(Session& session, imap::Arguments& arguments) {
   if (!key) return give_up(bad(key.error().text));
   if (auto end = arguments.end(); !end) return give_up(bad(end.error().text));
   if (auto refused = decode_charset(*key, to_upper(*charset))) return give_up(*refused);
+  if (auto refused = insert_filters(session, *key, to_upper(*charset))) return give_up(*refused);
   if (asks_for_modseq(*key)) session.use_condstore();
   SearchEvaluator evaluator(session);
   const auto all = everything(session.view());
@@ -45,7 +47,7 @@ Found find(Session& session, imap::Arguments& arguments) {
   if (!session.view().has_sizes(*found))
     if (auto done = session.view().complete_sizes(*found); !done)
       return give_up(failed(done.error(), "Messages cannot be read"));
-  return {std::move(*found), std::nullopt};
+  return {std::move(*found), std::nullopt, std::move(*key)};
 }
 
 std::vector<std::uint32_t> partial_order(const std::vector<std::uint32_t>& order,
@@ -66,20 +68,31 @@ Completion sort(Session& session, imap::Arguments& arguments) {
     IMAPD_TRY(given, imap::take_return_options(arguments));
     options = given;
     IMAPD_CHECK(arguments.space());
-    if (options.update || options.context) return bad("Unknown RETURN option");
+    if (options.update && session.contexts().uses(session.tag())) return bad("Tag reuse");
   }
+  IMAPD_TRY(wanted, look_up(options.update_attributes));
   IMAPD_TRY(keys, imap::take_sort_keys(arguments));
   IMAPD_CHECK(arguments.space());
-  const auto found = find(session, arguments);
+  auto found = find(session, arguments);
   if (found.instead) return *found.instead;
   const auto order = session.environment()
                          .columns->of(session.view(), found.uids)
                          ->sorted(keys, session.view(), found.uids, session.uid_command());
+  std::optional<SearchContext> context;
+  if (options.update) {
+    IMAPD_TRY(key, without_numbers(session, std::move(found.key)));
+    context = SearchContext{.key = std::move(key), .sort = keys, .wanted = std::move(wanted), .found = found.uids};
+    context->order = session.uid_command() ? order
+                                           : session.environment()
+                                                 .columns->of(session.view(), found.uids)
+                                                 ->sorted(keys, session.view(), found.uids, true);
+  }
   if (options.save) session.saved_result() = found.uids;
   if (options.given) {
     Esearch answer{.options = options, .numbers = {}, .order = &order};
     if (options.partial) answer.partial_order = partial_order(order, *options.partial);
     send_esearch(session, answer);
+    if (context) keep_updated(session, std::move(*context));
     return ok("SORT completed");
   }
   auto& out = session.out();

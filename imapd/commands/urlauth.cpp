@@ -113,7 +113,7 @@ class UrlFetching : public Work {
  private:
   void begin(std::string& out, const std::string& text, Result<BodyOctets> body) {
     out += "* URLFETCH ";
-    imap::append_astring(out, text);
+    imap::append_string(out, text);
     if (!body) {
       out += " NIL\r\n";
       return;

@@ -8,6 +8,7 @@
 #include "base/overloaded.h"
 #include "imap/arguments.h"
 #include "imap/command_reader.h"
+#include "imap/notify.h"
 #include "imap/search_program.h"
 #include "imap/section.h"
 
@@ -76,6 +77,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (!section || *section != *attribute.section) std::abort();
     }
   }
+  mail::imap::Arguments notify(input);
+  if (const auto events = mail::imap::take_notify(notify))
+    for (const auto& group : events->groups)
+      if (((group.events & mail::imap::kMessageNew) != 0) != ((group.events & mail::imap::kMessageExpunge) != 0))
+        std::abort();
   mail::imap::Arguments any(input);
   (void)any.skip_value();
   mail::imap::Arguments date(input);

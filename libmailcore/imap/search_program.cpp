@@ -384,6 +384,7 @@ Result<ReturnOptions> take_return_options(Arguments& arguments) {
     do {
       MAIL_TRY(word, arguments.atom());
       if (iequals(word, "PARTIAL")) {
+        if (options.partial) return syntax("Only one PARTIAL is possible");
         MAIL_CHECK(arguments.space());
         MAIL_TRY(first, arguments.signed_number());
         if (!arguments.take(':')) return syntax("Invalid range");
@@ -395,9 +396,15 @@ Result<ReturnOptions> take_return_options(Arguments& arguments) {
       const auto row = std::ranges::find_if(kOptions, [&](const Row& r) { return iequals(r.name, word); });
       if (row == kOptions.end()) return syntax("Unknown RETURN option");
       options.*(row->option) = true;
+      if (row->option == &ReturnOptions::update && arguments.peek() == ' ' && arguments.cursor().peek(1) == '(') {
+        MAIL_CHECK(arguments.space());
+        MAIL_TRY(attributes, take_fetch_attributes(arguments));
+        options.update_attributes = std::move(attributes);
+      }
     } while (arguments.take(' '));
     MAIL_CHECK(arguments.close());
   }
+  if (options.all && options.partial) return syntax("ALL and PARTIAL exclude each other");  // RFC 9394 section 3.1
   // RFC 4731: an empty list means ALL. CONTEXT, UPDATE and RELEVANCY alone ask for no result of their own either, so
   // that ALL is meant; SAVE is not.
   if (!options.min && !options.max && !options.count && !options.save && !options.partial) options.all = true;

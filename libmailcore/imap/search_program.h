@@ -10,6 +10,7 @@
 
 #include "imap/arguments.h"
 #include "imap/number_set.h"
+#include "imap/section.h"
 
 namespace mail::imap {
 
@@ -63,6 +64,7 @@ struct ReturnOptions {
        relevancy = false;
   /// PARTIAL, 1-based; negative: from the end (RFC 9394).
   std::optional<std::pair<std::int64_t, std::int64_t>> partial;
+  std::vector<FetchAttribute> update_attributes;  ///< `UPDATE (UID FLAGS)` (RFC 5465 section 7)
   bool operator==(const ReturnOptions&) const = default;
 };
 

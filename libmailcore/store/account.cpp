@@ -157,7 +157,7 @@ Result<std::shared_ptr<Mailbox>> AccountImpl::mailbox(std::string_view name) {
     return account ? account->new_uid_validity() : UidValidity{1};
   };
   place.changed = [listeners = listeners_, normal = normal] {
-    listeners->tell({AccountChange::Kind::messages, normal});
+    if (listeners->any) listeners->tell({AccountChange::Kind::messages, normal});
   };
   place.usage = [self](std::int64_t octets, std::int64_t messages) {
     if (const auto account = self.lock()) account->add_usage(octets, messages);

@@ -1,5 +1,6 @@
 // An account of this process: its folders, and the mailboxes of it that are in memory.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -136,6 +137,7 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
     std::mutex mutex;
     std::uint64_t last = 0;
     std::map<std::uint64_t, std::function<void(const AccountChange&)>> all;
+    std::atomic<bool> any{false};  // every change of a mailbox asks
     void tell(const AccountChange& change);
   };
   std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();

@@ -27,9 +27,11 @@ std::shared_ptr<void> AccountImpl::on_change(std::function<void(const AccountCha
   std::lock_guard lock(listeners_->mutex);
   const auto key = ++listeners_->last;
   listeners_->all[key] = std::move(changed);
+  listeners_->any = true;
   return std::shared_ptr<void>(nullptr, [listeners = listeners_, key](void*) {
     std::lock_guard gone(listeners->mutex);
     listeners->all.erase(key);
+    listeners->any = !listeners->all.empty();
   });
 }
 

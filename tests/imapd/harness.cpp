@@ -42,6 +42,7 @@ ImapWorld::ImapWorld(const TranscriptSettings& settings) {
   store_settings.separator = value_of(settings, "separator", "/")[0];
   store_settings.flush = false;
   store_settings.watch = is_set(settings, "watch");
+  store_settings.poll = std::chrono::seconds(parse_decimal<int>(value_of(settings, "poll", "10")).value());
   store_settings.append_octets = config.imap.append_octets;
   environment_.store = *store::Store::open(store_settings);
   environment_.directory = users_.get();
@@ -142,7 +143,7 @@ std::string ImapConversation::drive() {
 }
 
 std::string ImapConversation::pending() {
-  if (closed_ || !session_->idling()) return {};
+  if (closed_ || !session_->listening()) return {};
   // The store calls on a thread of its own: half a second is for ever here.
   std::string out = drive();
   for (int i = 0; i < 30 && out.empty(); ++i) {

@@ -1,0 +1,100 @@
+// NOTIFY (RFC 5465): what a session wants to hear of without asking, and what has come of it so far.
+//
+// Of the selected mailbox the session tells as in IDLE. Of others it hears by Account::on_change and watch(), on other
+// threads: names wait here, each once, until the session asks a worker to look at them.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "imap/notify.h"
+#include "imapd/command.h"
+#include "imapd/fetch_items.h"
+#include "store/account.h"
+
+namespace mail::imapd {
+
+class Session;
+
+class Notify {
+ public:
+  static constexpr std::size_t kMostMailboxes = 10'000;  ///< Watched for one session; more: NOTIFICATIONOVERFLOW.
+  static constexpr std::size_t kMostPending = 10'000;    ///< Events that wait; more: the same.
+
+  /// What is told of the selected mailbox.
+  struct Selected {
+    bool messages = false;  ///< New ones and expunges; without it the session's view of the mailbox stands still.
+    bool flags = false;
+    bool delayed = false;        ///< EXPUNGE waits for a command that allows it.
+    std::vector<Wanted> wanted;  ///< FETCH of new messages.
+  };
+
+  /// [disk] Begins to listen. Completion: why that cannot be.
+  static tl::expected<std::unique_ptr<Notify>, Completion> start(Session& session, imap::NotifyArguments arguments);
+  ~Notify();
+
+  const Selected& selected() const { return selected_; }
+  /// STATUS of all mailboxes that are watched (section 3.1).
+  void send_all_status(Session& session);
+  bool has_news() const;
+  /// Tells what has come.
+  std::unique_ptr<Work> news();
+
+  /// While this lives, what its thread does to names, subscriptions and METADATA is the session's own doing: it need
+  /// not be told of it (section 5).
+  class Acting {
+   public:
+    explicit Acting(const Session& session);
+    ~Acting();
+    Acting(const Acting&) = delete;
+    Acting& operator=(const Acting&) = delete;
+
+   private:
+    const Session* before_;
+  };
+
+ private:
+  friend class NotifyNews;
+  struct Group {
+    imap::MailboxFilter::Kind kind;
+    std::vector<std::string> names;  ///< As the store knows them.
+    unsigned events;
+  };
+  /// Filled on other threads.
+  struct Pending {
+    std::mutex mutex;
+    std::set<std::string> messages;
+    std::vector<store::AccountChange> others;
+    bool lost = false;
+  };
+  struct Told {
+    std::uint64_t modseq = 0;
+    std::uint32_t messages = 0, uid_next = 0, uid_validity = 0, unseen = 0;
+  };
+
+  explicit Notify(Session& session) : session_(session) {}
+  void listen();
+  Status watch();
+  Result<std::vector<std::string>> watched_names();
+  unsigned events_of(std::string_view mailbox) const;
+  bool matches(const Group& group, std::string_view mailbox) const;
+  void tell(const store::AccountChange& change);
+  void tell_status(const std::string& mailbox, bool all);
+  void tell_name(const std::string& mailbox, std::string_view old_name);
+  void overflow();
+
+  Session& session_;
+  Selected selected_;
+  std::vector<Group> groups_;
+  std::set<std::string, std::less<>> subscribed_;  ///< Kept where a group is about them.
+  std::shared_ptr<Pending> pending_ = std::make_shared<Pending>();
+  std::unordered_map<std::size_t, Told> told_;  ///< By hash of the name: what the client knows of it.
+  std::shared_ptr<void> watch_, listener_;      // last: nothing comes any more once they are gone
+};
+
+}  // namespace mail::imapd

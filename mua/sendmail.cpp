@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 
 #include "base/strings.h"
@@ -28,6 +29,7 @@ struct SendmailOptions {
   Draft dsn;
   std::vector<std::string> recipients;
   std::vector<std::string> config_files;
+  std::vector<std::string> queue_run;  ///< The words behind `mta queue` that -q stands for.
 };
 
 Status take_dsn(SendmailOptions& options, std::string_view value) {
@@ -40,6 +42,21 @@ Status take_dsn(SendmailOptions& options, std::string_view value) {
 void take_long_option(SendmailOptions& options, std::string_view option) {
   if (option == "i" || iequals(option, "IgnoreDots=true") || iequals(option, "IgnoreDots")) options.dot_is_text = true;
   if (option == "v") options.verbose = true;
+}
+
+/// -q runs the queue once, also where an interval stands behind it (-q30m: the daemon keeps its own times); -qIid,
+/// -qRpart and -qSpart run those messages whose id is that, or whose recipient or sender has that part.
+Status take_queue_run(SendmailOptions& options, std::string_view which) {
+  options.queue_run = {"flush"};
+  if (which.empty() || is_digit(static_cast<unsigned char>(which[0]))) return {};
+  const auto what = std::string(which.substr(1));
+  if (what.empty() || std::string_view("IRS").find(which[0]) == std::string_view::npos)
+    return fail(Error::Kind::syntax, concat({"-q", which, ": only -q, -qIid, -qRrecipient and -qSsender are known"}));
+  if (which[0] == 'I')
+    options.queue_run = {"retry", "--", what};
+  else
+    options.queue_run = {"retry", which[0] == 'R' ? "--recipient" : "--sender", concat({"*", what, "*"})};
+  return {};
 }
 
 /// One option; `value()` takes its argument, from the same word or the next.
@@ -87,7 +104,7 @@ Status take_option(SendmailOptions& options, char letter, std::string_view attac
       return {};
     case 'q':
       options.mode = 'q';
-      return {};
+      return take_queue_run(options, attached);
     // Taken and without meaning here: body type (seen from the message), hops, verbosity, privileges, submission tags.
     case 'B':
     case 'h':
@@ -215,6 +232,23 @@ int verify(const Context& context, const std::vector<std::string>& recipients) {
   return code;
 }
 
+/// Goes on as `mta queue WORDS`; comes back where no mta is installed beside this program.
+void become_mta_queue(const Context& context, const std::vector<std::string>& queue_words) {
+  std::error_code error;
+  const auto mta = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "mta";
+  for (const auto& candidate : {mta, mta.parent_path().parent_path() / "sbin/mta"}) {
+    if (::access(candidate.c_str(), X_OK) != 0 || std::filesystem::is_directory(candidate, error)) continue;
+    std::vector<std::string> words{candidate.string(), "queue"};
+    for (const auto& file : context.config_files) words.insert(words.end(), {"-c", file});
+    words.insert(words.end(), queue_words.begin(), queue_words.end());
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    std::fflush(nullptr);
+    ::execv(candidate.c_str(), arguments.data());
+  }
+}
+
 /// What waits here, then what waits in the host's queue where this user may see it.
 int show_queue(const Context& context) {
   const auto entries = list_outbox(context.outbox_path());
@@ -225,19 +259,17 @@ int show_queue(const Context& context) {
     print(concat({entry.name, " outbox ", decimal(entry.message.content.size()), " from <",
                   printable(entry.message.envelope.reverse_path), "> to", to, "\n"}));
   }
-  std::error_code error;
-  const auto mta = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "mta";
-  for (const auto& candidate : {mta, mta.parent_path().parent_path() / "sbin/mta"}) {
-    if (::access(candidate.c_str(), X_OK) != 0) continue;
-    std::vector<std::string> words{candidate.string(), "queue"};
-    for (const auto& file : context.config_files) words.insert(words.end(), {"-c", file});
-    words.emplace_back("list");
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    ::execv(candidate.c_str(), arguments.data());
-  }
+  become_mta_queue(context, {"list"});
   return 0;
+}
+
+/// The user's own outbox, then the host's queue, where the user may work on it.
+int run_queue(const Context& context, const std::vector<std::string>& words) {
+  std::string own[] = {"mua", "flush"};
+  char* arguments[] = {own[0].data(), own[1].data(), nullptr};
+  const int code = run_mua(2, arguments);
+  if (::geteuid() == 0) become_mta_queue(context, words);
+  return code;
 }
 
 }  // namespace
@@ -260,11 +292,8 @@ int run_sendmail(int argc, char** argv) {
       return verify(context, options->recipients);
     case 'i':
       return 0;  // the aliases file is read as it stands: there is nothing to build
-    case 'q': {
-      std::string words[] = {"mua", "flush"};
-      char* arguments[] = {words[0].data(), words[1].data(), nullptr};
-      return run_mua(2, arguments);
-    }
+    case 'q':
+      return run_queue(context, options->queue_run);
     default:
       return complain(
           concat({"-b", std::string(1, options->mode), " is none of this program's modes: mta(8) is the daemon"}),

@@ -105,7 +105,7 @@ Result<struct stat> Disk::stat(const Directory& directory, const std::string& na
   return found;
 }
 
-Result<std::vector<std::string>> Disk::list(const Directory& directory) {
+Status Disk::each(const Directory& directory, const std::function<void(std::string_view)>& look) {
   // A second open file description: the held one keeps its own position.
   const int fd = ::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return fail_errno("listing", directory.path());
@@ -115,17 +115,22 @@ Result<std::vector<std::string>> Disk::list(const Directory& directory) {
     ::close(fd);
     return fail_errno("listing", directory.path(), error);
   }
-  std::vector<std::string> names;
   for (;;) {
     errno = 0;
     const dirent* entry = ::readdir(stream);
     if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
+    if (name != "." && name != "..") look(name);
   }
   const int error = errno;
   ::closedir(stream);
   if (error != 0) return fail_errno("listing", directory.path(), error);
+  return {};
+}
+
+Result<std::vector<std::string>> Disk::list(const Directory& directory) {
+  std::vector<std::string> names;
+  MAIL_CHECK(each(directory, [&](std::string_view name) { names.emplace_back(name); }));
   return names;
 }
 

@@ -3,6 +3,7 @@
 // descriptors directly.
 #pragma once
 #include <sys/stat.h>
+#include <functional>
 
 #include <cstdint>
 #include <memory>
@@ -62,7 +63,10 @@ class Disk {
   virtual Status remove_directory(const Directory& parent, const std::string& name) = 0;
 
   Result<struct stat> stat(const Directory& directory, const std::string& name);  // lstat: never follows
-  /// All names but `.` and `..`, unsorted.
+  /// Calls `look` with each name but `.` and `..`, unsorted; the view is valid during the call. Holds 32 kB, however
+  /// many there are.
+  Status each(const Directory& directory, const std::function<void(std::string_view)>& look);
+  /// As each(), all at once.
   Result<std::vector<std::string>> list(const Directory& directory);
 };
 

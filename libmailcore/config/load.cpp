@@ -153,6 +153,11 @@ void check_together(const Settings& settings, const std::string& file, Problems&
     problems.push_back(
         {file, 0,
          concat({"log.target must be stderr, syslog, journal, none or file:/PATH, not \"", printable(target), "\""})});
+  for (const auto& [destination, rate] : settings.relay.rates)
+    if (!parse_rate(rate))
+      problems.push_back({file, 0,
+                          concat({"relay.rates: ", printable(destination),
+                                  " must be \"MESSAGES/TIME\" as in \"60/1m\", not \"", printable(rate), "\""})});
   for (const auto& [domain, to] : settings.relay.routes)
     if (!Endpoint::parse(to.starts_with("lmtp:") ? std::string_view(to).substr(5) : std::string_view(to)))
       problems.push_back(

@@ -106,8 +106,12 @@ Rows smtp_rows() {
       row<&Settings::relay, &Relay::retry_most>("relay.retry_most", "Longest wait between tries."),
       row<&Settings::relay, &Relay::give_up>("relay.give_up", "Age at which mail goes back to its sender."),
       row<&Settings::relay, &Relay::bounce_give_up>("relay.bounce_give_up", "Age at which a bounce is given up."),
+      row<&Settings::relay, &Relay::priority_give_up>(
+          "relay.priority_give_up", "Age at which mail with a raised priority (MT-PRIORITY) goes back to its sender."),
       row<&Settings::relay, &Relay::delay_warning>("relay.delay_warning",
                                                    "Age at which the sender is told of the delay; 0s: never."),
+      row<&Settings::relay, &Relay::rates>(
+          "relay.rates", "DESTINATION = \"60/1m\": most messages to it in a time; \"*\" for each that is not named."),
       row<&Settings::relay, &Relay::connections>("relay.connections", "Connections to other hosts in all."),
       row<&Settings::relay, &Relay::connections_per_host>("relay.connections_per_host", "Connections to one host."),
       row<&Settings::relay, &Relay::recipients>("relay.recipients", "Recipients in one transaction."),

@@ -167,7 +167,9 @@ struct Relay {
   seconds retry_most{14400};
   seconds give_up{432000};
   seconds bounce_give_up{86400};
+  seconds priority_give_up{86400};  ///< Of mail with a raised MT-PRIORITY.
   seconds delay_warning{14400};
+  Table rates;  ///< DESTINATION = "60/1m": messages per time; "*" for all that are not named.
   std::size_t connections = 100;
   std::size_t connections_per_host = 20;
   std::size_t recipients = 100;  ///< Per transaction.

@@ -76,6 +76,14 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return std::chrono::milliseconds(sum);
 }
 
+std::optional<Rate> parse_rate(std::string_view text) {
+  const auto [count_text, time_text] = split_once(text, '/');
+  const auto count = parse_decimal(trim(count_text));
+  const auto time = parse_duration(time_text);
+  if (!count || !time || *count == 0 || time->count() == 0) return std::nullopt;
+  return Rate{.count = *count, .time = *time};
+}
+
 std::string print_octets(Octets octets) {
   constexpr std::array<Unit, 3> kPrinted{{{"GB", 1ULL << 30U}, {"MB", 1ULL << 20U}, {"kB", 1ULL << 10U}}};
   for (const auto& unit : kPrinted)

@@ -49,6 +49,13 @@ struct Certificate {
 /// "64MB" etc. and "5m", "90 s", "1h30m", "250ms", "4d"; nothing for other text.
 std::optional<Octets> parse_octets(std::string_view text);
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+/// "60/1m": a count, and the time in which it may be reached; neither is zero.
+struct Rate {
+  std::uint64_t count = 1;
+  std::chrono::milliseconds time{1000};
+  friend bool operator==(const Rate&, const Rate&) = default;
+};
+std::optional<Rate> parse_rate(std::string_view text);
 std::string print_octets(Octets octets);
 std::string print_duration(std::chrono::milliseconds duration);
 

@@ -107,17 +107,18 @@ Result<Spool> Spool::open(const std::string& path, OpenOptions options, Disk& di
   return spool;
 }
 
+Status Spool::each(Box box, const std::function<void(const MessageId&)>& look) const {
+  return disk_->each(directory(box), [&](std::string_view name) {
+    if (const auto id = MessageId::parse(name))
+      look(*id);
+    else if (!name.ends_with(kLogSuffix) || !MessageId::parse(name.substr(0, name.size() - kLogSuffix.size())))
+      name_unknown(directory(box), std::string(name));
+  });
+}
+
 Result<std::vector<MessageId>> Spool::list(Box box) const {
-  MAIL_TRY(names, disk_->list(directory(box)));
   std::vector<MessageId> ids;
-  ids.reserve(names.size());
-  for (const auto& name : names) {
-    if (auto id = MessageId::parse(name))
-      ids.push_back(std::move(*id));
-    else if (!name.ends_with(kLogSuffix) ||
-             !MessageId::parse(std::string_view(name).substr(0, name.size() - kLogSuffix.size())))
-      name_unknown(directory(box), name);
-  }
+  MAIL_CHECK(each(box, [&](const MessageId& id) { ids.push_back(id); }));
   return ids;
 }
 

@@ -27,8 +27,9 @@ class Spool {
   const Directory& root() const { return root_; }
   const Directory& directory(Box box) const { return boxes_[static_cast<std::size_t>(box)]; }
 
-  /// The ids of the messages in a box, unsorted. Names that are none are counted in `unknown` (with the first few
-  /// logged once each).
+  /// Calls `look` with the id of each message in a box, unsorted, one at a time: a box may hold a million. Names that
+  /// are none are counted in `unknown` (with the first few logged once each).
+  Status each(Box box, const std::function<void(const MessageId&)>& look) const;
   Result<std::vector<MessageId>> list(Box box) const;
   bool exists(Box box, const MessageId& id) const;
 

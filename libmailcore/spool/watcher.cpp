@@ -33,7 +33,7 @@ Result<Watcher> Watcher::open(const Spool& spool, std::vector<Box> boxes) {
   return watcher;
 }
 
-Result<std::vector<Found>> Watcher::read() {
+Result<std::vector<Found>> Watcher::read(bool* overflow) {
   std::vector<Found> found;
   if (!inotify_) return found;
   alignas(inotify_event) char buffer[64 * 1024];
@@ -45,7 +45,8 @@ Result<std::vector<Found>> Watcher::read() {
     for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(got);) {
       inotify_event event{};
       std::memcpy(&event, buffer + at, sizeof event);
-      if ((event.mask & IN_Q_OVERFLOW) != 0) return scan();
+      if ((event.mask & IN_Q_OVERFLOW) != 0 && overflow == nullptr) return scan();
+      if ((event.mask & IN_Q_OVERFLOW) != 0) *overflow = true;
       const std::string_view name(event.len > 0 ? buffer + at + sizeof event : "");
       const auto watch = std::ranges::find(watches_, event.wd, &std::pair<int, Box>::first);
       if (watch != watches_.end() && counts(watch->second, name)) found.push_back({watch->second, std::string(name)});

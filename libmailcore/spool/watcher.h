@@ -19,8 +19,9 @@ class Watcher {
   Watcher(Watcher&&) = default;
   /// Readable when read() has something; -1 where there is no inotify (then scan() is all there is).
   int fd() const { return inotify_.get(); }
-  /// What came since the last call, never blocking. After an overflow of the kernel's queue it is a scan().
-  Result<std::vector<Found>> read();
+  /// What came since the last call, never blocking. After an overflow of the kernel's queue it is a scan(); a caller
+  /// that gives `overflow` is told instead, and scans when it likes.
+  Result<std::vector<Found>> read(bool* overflow = nullptr);
   /// All that is in the boxes now: at start, and every scan interval (a minute is fit).
   Result<std::vector<Found>> scan() const;
 

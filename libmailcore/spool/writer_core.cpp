@@ -42,7 +42,14 @@ Result<JournalLock> lock_journal(const Spool& spool, std::string_view program, s
   }
   if (!directory) return tl::unexpected(directory.error());
   MAIL_TRY(file, disk.open(*directory, std::string(lock_name), O_RDWR | O_CREAT));
-  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+  // Somebody may just be asking whether it is locked (spool/nudge.h).
+  constexpr int kMostTries = 10;
+  int locked = ::flock(file.get(), LOCK_EX | LOCK_NB);
+  for (int tries = 1; locked != 0 && errno == EWOULDBLOCK && tries < kMostTries; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    locked = ::flock(file.get(), LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     if (errno != EWOULDBLOCK) return fail_errno("locking", directory->path());
     return fail(Error::Kind::refused, concat({"another ", program, " is using the spool ", spool.path(), " (",
                                               directory->path(), "/", lock_name, " is locked): stop it first"}));

@@ -1,16 +1,16 @@
 #include "mta/queue/actions.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "mta/relay/nudge.h"
 #include "spool/done.h"
+#include "spool/nudge.h"
 #include "spool/writer.h"
 
 namespace mail::queue {
@@ -37,8 +37,21 @@ std::size_t each(const spool::Spool& spool, const std::vector<Entry>& entries, s
     log_event(LogLevel::info, event, {{"id", entry.envelope.id.text()}, {"uid", ::getuid()}});
     orders.push_back(look(entry));
   }
-  if (auto told = nudge(spool, orders); !told) std::fprintf(stderr, "mta queue: %s\n", told.error().text.c_str());
+  if (auto told = spool::nudge(spool, orders); !told)
+    std::fprintf(stderr, "mta queue: %s\n", told.error().text.c_str());
   return orders.size();
+}
+
+/// Two operators at the same time share a journal: one waits for the other.
+template <class Open>
+auto patiently(Open open) {
+  constexpr int kMostTries = 100;
+  auto opened = open();
+  for (int tries = 1; !opened && opened.error().kind == Error::Kind::refused && tries < kMostTries; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    opened = open();
+  }
+  return opened;
 }
 
 }  // namespace
@@ -49,22 +62,6 @@ Result<spool::Spool> open_spool(const std::string& path) {
     if (::setegid(found.st_gid) != 0 || ::seteuid(found.st_uid) != 0) return fail_errno("becoming the owner of", path);
   }
   return spool::Spool::open(path, {.create = false});
-}
-
-bool relay_runs(const spool::Spool& spool) {
-  const UniqueFd file(::open(concat({spool.path(), "/journal/relay/lock"}).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  return file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0;
-}
-
-Status nudge(const spool::Spool& spool, const std::vector<std::string>& orders) {
-  if (orders.empty() || !relay_runs(spool)) return {};
-  auto& disk = spool.disk();
-  MAIL_TRY(directory,
-           disk.open_directory_at(spool.directory(spool::Box::journal), std::string(relay::kNudgeDirectory)));
-  const auto token = random_token(16);
-  MAIL_TRY(file, disk.open(directory, "new-nudge." + token, O_WRONLY | O_CREAT | O_EXCL));
-  MAIL_CHECK(disk.write(file.get(), join(orders, "\n")));
-  return disk.rename(directory, "new-nudge." + token, directory, concat({relay::kNudgePrefix, token}));
 }
 
 std::size_t hold(const spool::Spool& spool, const std::vector<Entry>& entries) {
@@ -88,7 +85,7 @@ std::size_t retry(const spool::Spool& spool, const std::vector<Entry>& entries) 
 }
 
 Result<std::size_t> remove(const spool::Spool& spool, const std::vector<Entry>& entries) {
-  MAIL_TRY(done, spool::DoneJournal::open(spool, "queue", kDoneOctets));
+  MAIL_TRY(done, patiently([&] { return spool::DoneJournal::open(spool, "queue", kDoneOctets); }));
   const auto count = each(spool, entries, "deleted", [&](const Entry& e) -> Status {
     MAIL_CHECK(done->note(e.box, e.envelope.id));
     // A held message was born in the queue, and a journal may still know it there.
@@ -106,7 +103,7 @@ Result<std::size_t> move(const spool::Spool& spool, const std::vector<Entry>& en
     options.small_message_octets = 0;  // synced as files: the journal of a short-lived process stays small
     options.segment_octets = 1U << 20;
     options.most_segments = 2;
-    MAIL_TRY(writer, spool::Writer::open(spool, "queue", options));
+    MAIL_TRY(writer, patiently([&] { return spool::Writer::open(spool, "queue", options); }));
     for (const auto& entry : entries) {
       auto message = spool::StoredMessage::open(spool, entry.box, entry.envelope.id);
       if (!message) {
@@ -131,13 +128,13 @@ Result<std::size_t> move(const spool::Spool& spool, const std::vector<Entry>& en
 }
 
 Status flush(const spool::Spool& spool, const std::string& destination) {
-  if (relay_runs(spool)) return nudge(spool, {destination.empty() ? "flush" : "flush " + destination});
+  if (spool::relay_runs(spool)) return spool::nudge(spool, {destination.empty() ? "flush" : "flush " + destination});
   Filter filter;
   filter.domain = destination;
-  MAIL_TRY(entries, read_entries(spool, {spool::Box::queue}, filter, Clock::system().now()));
-  for (const auto& entry : entries)
-    (void)spool::set_retry(spool, entry.box, entry.envelope.id, WallTime{}, entry.envelope.attempts);
-  return {};
+  return each_entry(spool, {spool::Box::queue}, filter, Clock::system().now(), [&](const std::vector<Entry>& entries) {
+    for (const auto& entry : entries)
+      (void)spool::set_retry(spool, entry.box, entry.envelope.id, WallTime{}, entry.envelope.attempts);
+  });
 }
 
 }  // namespace mail::queue

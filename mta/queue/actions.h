@@ -11,9 +11,6 @@ namespace mail::queue {
 /// The spool opened for an operator: as root the process becomes the spool's owner, so that what it writes stays
 /// readable for the daemons.
 Result<spool::Spool> open_spool(const std::string& path);
-bool relay_runs(const spool::Spool& spool);
-/// Leaves orders for the relay: "flush [DESTINATION]", "look ID".
-Status nudge(const spool::Spool& spool, const std::vector<std::string>& orders);
 
 /// Each returns how many messages it changed; what fails is told on standard error and the rest goes on.
 std::size_t hold(const spool::Spool& spool, const std::vector<Entry>& entries);

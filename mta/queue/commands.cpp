@@ -11,6 +11,7 @@
 #include "mta/queue/explain.h"
 #include "mta/queue/trace.h"
 #include "net/daemon.h"
+#include "spool/nudge.h"
 
 namespace mail::queue {
 
@@ -62,7 +63,7 @@ int complain(const std::string& text, int code) {
   return code;
 }
 
-/// Opens the spool, finds the messages and lets `act` work on them.
+/// Opens the spool, finds the messages and lets `act` work on them, some hundreds at a time.
 template <class Act>
 int with_entries(Context& c, const std::vector<spool::Box>& boxes, bool must_select, Act act) {
   if (auto mistake = c.selection.understand(); !mistake.empty()) return complain(mistake, net::kExitUsage);
@@ -71,84 +72,85 @@ int with_entries(Context& c, const std::vector<spool::Box>& boxes, bool must_sel
                     net::kExitUsage);
   const auto settings = c.settings();
   if (!settings) return net::kExitConfig;
-  auto spool = open_spool(settings->spool.directory);
-  if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
+  // Before open_spool() takes the owner's rights: the log may be root's.
   if (auto opened = net::open_log("mta-queue", settings->log); !opened)
     std::cerr << "mta: " << opened.error().text << "\n";
-  auto entries = read_entries(*spool, boxes, c.selection.filter, Clock::system().now());
-  if (!entries) return complain(entries.error().text, net::kExitTemporary);
-  return act(*spool, *entries);
-}
-
-int told(std::size_t changed, std::size_t asked, std::string_view what) {
-  std::cout << changed << " " << what << "\n";
-  return changed == asked ? net::kExitOk : net::kExitTemporary;
+  auto spool = open_spool(settings->spool.directory);
+  if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
+  const auto done = each_entry(*spool, boxes, c.selection.filter, Clock::system().now(),
+                               [&](const std::vector<Entry>& entries) { act(*spool, entries); });
+  return done ? net::kExitOk : complain(done.error().text, net::kExitTemporary);
 }
 
 using spool::Box;
+
+/// The entries as one JSON array, or each as `print` has it.
+template <class Print>
+int print_all(Context& c, const std::vector<spool::Box>& boxes, bool must_select, std::size_t& count,
+              std::uint64_t& octets, Print print) {
+  const auto now = Clock::system().now();
+  const int code =
+      with_entries(c, boxes, must_select, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+        for (const auto& entry : entries) {
+          if (c.json)
+            std::cout << (count == 0 ? "[\n" : ",\n") << as_json(entry, now);
+          else
+            std::cout << print(spool, entry, now);
+          ++count;
+          octets += entry.octets;
+        }
+      });
+  if (c.json && code == net::kExitOk) std::cout << (count == 0 ? "[]\n" : "\n]\n");
+  return code;
+}
 
 int list(Context& c) {
   const bool elsewhere = !c.selection.state.empty() || !c.selection.filter.ids.empty();
   const auto boxes =
       elsewhere ? std::vector{Box::queue, Box::hold, Box::local, Box::corrupt} : std::vector{Box::queue, Box::hold};
-  return with_entries(c, boxes, false, [&](const spool::Spool&, const std::vector<Entry>& entries) {
-    const auto now = Clock::system().now();
-    if (c.json) {
-      std::cout << as_json(entries, now);
-      return net::kExitOk;
-    }
-    std::uint64_t octets = 0;
-    for (const auto& entry : entries) {
-      std::cout << as_text(entry, now);
-      octets += entry.octets;
-    }
-    if (entries.empty())
-      std::cout << "Mail queue is empty\n";
-    else
-      std::cout << "-- " << entries.size() << " messages, " << octets << " octets\n";
-    return net::kExitOk;
-  });
+  std::size_t count = 0;
+  std::uint64_t octets = 0;
+  const int code = print_all(c, boxes, false, count, octets,
+                             [](const spool::Spool&, const Entry& entry, WallTime now) { return as_text(entry, now); });
+  if (code != net::kExitOk || c.json) return code;
+  if (count == 0)
+    std::cout << "Mail queue is empty\n";
+  else
+    std::cout << "-- " << count << " messages, " << octets << " octets\n";
+  return code;
 }
 
 int show(Context& c) {
-  return with_entries(c, {Box::queue, Box::hold, Box::local, Box::corrupt}, true,
-                      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
-                        const auto now = Clock::system().now();
-                        if (entries.empty())
-                          return complain("no such message in the spool; mta trace tells what became of it",
-                                          net::kExitNoUser);
-                        if (c.json) {
-                          std::cout << as_json(entries, now);
-                        } else {
-                          for (const auto& entry : entries) std::cout << in_full(spool, entry, now);
-                        }
-                        return static_cast<int>(net::kExitOk);
-                      });
+  std::size_t count = 0;
+  std::uint64_t octets = 0;
+  const int code = print_all(c, {Box::queue, Box::hold, Box::local, Box::corrupt}, true, count, octets, in_full);
+  if (code != net::kExitOk || count > 0) return code;
+  return complain("no such message in the spool; mta trace tells what became of it", net::kExitNoUser);
 }
 
-int change(Context& c, std::size_t (*act)(const spool::Spool&, const std::vector<Entry>&),
-           const std::vector<spool::Box>& boxes, std::string_view what) {
-  return with_entries(c, boxes, true, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
-    return told(act(spool, entries), entries.size(), what);
+/// @param act  returns how many it has changed, or what stopped it
+template <class Act>
+int change(Context& c, const std::vector<spool::Box>& boxes, std::string_view what, Act act) {
+  std::size_t changed = 0, asked = 0;
+  int worst = net::kExitOk;
+  const int code = with_entries(c, boxes, true, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+    asked += entries.size();
+    const Result<std::size_t> count = act(spool, entries);
+    if (count)
+      changed += *count;
+    else
+      worst = complain(count.error().text, net::exit_code(count.error()));
   });
-}
-
-int remove_some(Context& c) {
-  return with_entries(c, {Box::queue, Box::hold}, true,
-                      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
-                        const auto count = remove(spool, entries);
-                        return count ? told(*count, entries.size(), "deleted")
-                                     : complain(count.error().text, net::exit_code(count.error()));
-                      });
+  if (code != net::kExitOk) return code;
+  std::cout << changed << " " << what << "\n";
+  if (worst != net::kExitOk) return worst;
+  return changed == asked ? net::kExitOk : net::kExitTemporary;
 }
 
 int move_some(Context& c) {
-  return with_entries(c, {Box::queue, Box::hold}, true,
-                      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
-                        const auto count = move(spool, entries, c.argument);
-                        return count ? told(*count, entries.size(), "moved")
-                                     : complain(count.error().text, net::exit_code(count.error()));
-                      });
+  return change(c, {Box::queue, Box::hold}, "moved", [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+    return move(spool, entries, c.argument);
+  });
 }
 
 int flush_some(Context& c) {
@@ -157,7 +159,7 @@ int flush_some(Context& c) {
   auto spool = open_spool(settings->spool.directory);
   if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
   if (auto done = flush(*spool, c.argument); !done) return complain(done.error().text, net::exit_code(done.error()));
-  if (!relay_runs(*spool)) std::cout << "mta relay does not run; all is due when it starts\n";
+  if (!spool::relay_runs(*spool)) std::cout << "mta relay does not run; all is due when it starts\n";
   return net::kExitOk;
 }
 
@@ -217,11 +219,13 @@ void add_commands(CLI::App& app, std::function<std::optional<config::Settings>()
     return command;
   };
   changing("hold", "Set messages aside until they are released",
-           [](Context& c) { return change(c, hold, {Box::queue}, "held"); });
+           [](Context& c) { return change(c, {Box::queue}, "held", hold); });
   changing("release", "Put held messages back into the queue",
-           [](Context& c) { return change(c, release, {Box::hold}, "released"); });
-  changing("retry", "Try messages now", [](Context& c) { return change(c, retry, {Box::queue}, "to be tried now"); });
-  changing("delete", "Delete messages; nobody is told", remove_some);
+           [](Context& c) { return change(c, {Box::hold}, "released", release); });
+  changing("retry", "Try messages now", [](Context& c) { return change(c, {Box::queue}, "to be tried now", retry); });
+  changing("delete", "Delete messages; nobody is told", [](Context& c) {
+    return change(c, {Box::queue, Box::hold}, "deleted", remove);
+  });
   changing("move", "Send messages to another address instead", move_some)
       ->add_option("--to", context->argument, "The address")
       ->required();

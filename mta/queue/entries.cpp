@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "mta/relay/nudge.h"
+#include "mta/relay/status_file.h"
 
 namespace mail::queue {
 
@@ -59,7 +59,6 @@ std::optional<State> parse_state(std::string_view word) {
 
 bool matches(const Filter& filter, const Entry& entry, WallTime now) {
   const auto& e = entry.envelope;
-  if (!filter.ids.empty() && std::ranges::find(filter.ids, e.id.text()) == filter.ids.end()) return false;
   if (!filter.sender.empty() && !address_matches(filter.sender, e.reverse_path)) return false;
   const auto any = [&](auto test) { return std::ranges::any_of(e.recipients, test); };
   if (!filter.recipient.empty() &&
@@ -74,38 +73,73 @@ bool matches(const Filter& filter, const Entry& entry, WallTime now) {
   return !filter.state || *filter.state == entry.state;
 }
 
-Result<std::vector<Entry>> read_entries(const spool::Spool& spool, const std::vector<spool::Box>& boxes,
-                                        const Filter& filter, WallTime now) {
-  std::vector<Entry> entries;
-  const auto reasons = destinations(spool);
+namespace {
+
+using Reasons = std::map<std::string, std::string, ILess>;
+using Place = std::pair<MessageId, spool::Box>;
+
+/// Where the messages are that the filter does not rule out by their ids, oldest first.
+Result<std::vector<Place>> places(const spool::Spool& spool, const std::vector<spool::Box>& boxes,
+                                  const Filter& filter) {
+  std::vector<Place> found;
   for (const auto box : boxes) {
-    MAIL_TRY(ids, spool.list(box));
-    for (const auto& id : ids) {
-      if (!filter.ids.empty() && std::ranges::find(filter.ids, id.text()) == filter.ids.end()) continue;
-      Entry entry;
-      entry.box = box;
-      auto envelope = spool::read_envelope(spool, box, id);
-      if (!envelope && envelope.error().kind != Error::Kind::syntax) continue;
-      entry.state = box == spool::Box::hold ? State::held : box == spool::Box::local ? State::local : State::ready;
-      if (envelope)
-        entry.envelope = std::move(*envelope);
-      else
-        entry.envelope.id = id;
-      if (!envelope || box == spool::Box::corrupt) entry.state = State::damaged;
-      if (const auto found = spool.disk().stat(spool.directory(box), id.text()))
-        entry.octets = static_cast<std::uint64_t>(found->st_size);
-      entry.notes = relay::last_notes(spool::read_log(spool, box, id));
-      for (const auto& recipient : entry.envelope.recipients)
-        if (const auto reason = reasons.find(domain_of(recipient.forward_path));
-            spool::is_open(recipient.state) && reason != reasons.end())
-          entry.reason = reason->second;
-      if (entry.state == State::ready && (entry.envelope.next_attempt > now || !entry.reason.empty()))
-        entry.state = State::deferred;
-      if (matches(filter, entry, now)) entries.push_back(std::move(entry));
+    if (filter.ids.empty()) {
+      MAIL_CHECK(spool.each(box, [&](const MessageId& id) { found.emplace_back(id, box); }));
+      continue;
     }
+    for (const auto& text : filter.ids)
+      if (const auto id = MessageId::parse(text); id && spool.exists(box, *id)) found.emplace_back(*id, box);
   }
-  std::ranges::sort(entries, {}, [](const Entry& e) { return e.envelope.id; });
-  return entries;
+  std::ranges::sort(found);
+  const auto twice = std::ranges::unique(found);
+  found.erase(twice.begin(), twice.end());
+  return found;
+}
+
+std::optional<Entry> read_entry(const spool::Spool& spool, const Place& place, const Reasons& reasons, WallTime now) {
+  const auto& [id, box] = place;
+  Entry entry;
+  entry.box = box;
+  auto envelope = spool::read_envelope(spool, box, id);
+  if (!envelope && envelope.error().kind != Error::Kind::syntax) return std::nullopt;
+  entry.state = box == spool::Box::hold ? State::held : box == spool::Box::local ? State::local : State::ready;
+  if (envelope)
+    entry.envelope = std::move(*envelope);
+  else
+    entry.envelope.id = id;
+  if (!envelope || box == spool::Box::corrupt) entry.state = State::damaged;
+  if (const auto found = spool.disk().stat(spool.directory(box), id.text()))
+    entry.octets = static_cast<std::uint64_t>(found->st_size);
+  entry.notes = relay::last_notes(spool::read_log(spool, box, id));
+  for (const auto& recipient : entry.envelope.recipients)
+    if (const auto reason = reasons.find(domain_of(recipient.forward_path));
+        spool::is_open(recipient.state) && reason != reasons.end())
+      entry.reason = reason->second;
+  const auto& e = entry.envelope;
+  if (entry.state == State::ready &&
+      (e.next_attempt > now || !entry.reason.empty() || e.hold_until.value_or(WallTime{}) > now))
+    entry.state = State::deferred;
+  return entry;
+}
+
+}  // namespace
+
+Status each_entry(const spool::Spool& spool, const std::vector<spool::Box>& boxes, const Filter& filter, WallTime now,
+                  const std::function<void(const std::vector<Entry>&)>& act) {
+  constexpr std::size_t kAtOnce = 500;
+  const auto reasons = destinations(spool);
+  MAIL_TRY(found, places(spool, boxes, filter));
+  std::vector<Entry> entries;
+  for (const auto& place : found) {
+    auto entry = read_entry(spool, place, reasons, now);
+    if (!entry || !matches(filter, *entry, now)) continue;
+    entries.push_back(std::move(*entry));
+    if (entries.size() < kAtOnce) continue;
+    act(entries);
+    entries.clear();
+  }
+  if (!entries.empty()) act(entries);
+  return {};
 }
 
 std::string age_text(std::chrono::seconds age) {
@@ -121,6 +155,9 @@ std::string as_text(const Entry& entry, WallTime now) {
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - e.arrival);
   auto text = concat({e.id.text(), "  ", to_string(entry.state), "  ", age_text(age), "  ", decimal(entry.octets),
                       "  <", printable(e.reverse_path), ">"});
+  if (e.hold_until && *e.hold_until > now)
+    text += concat(
+        {"  held until its time in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(*e.hold_until - now))});
   if (entry.state == State::deferred && e.next_attempt > now)
     text += concat({"  next in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(e.next_attempt - now)),
                     ", tried ", decimal(e.attempts)});

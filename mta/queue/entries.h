@@ -1,6 +1,7 @@
 // What `mta queue` sees of a spool: read from its files alone, so it is right whether the relay runs or not.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -44,15 +45,17 @@ struct Filter {
     return ids.empty() && sender.empty() && recipient.empty() && domain.empty() && !older && !younger && !state;
   }
 };
+/// Whether all but the ids holds, which each_entry() goes by.
 bool matches(const Filter& filter, const Entry& entry, WallTime now);
 
-/// All messages of the boxes that match, oldest first. Those that vanish meanwhile are left out.
-Result<std::vector<Entry>> read_entries(const spool::Spool& spool, const std::vector<spool::Box>& boxes,
-                                        const Filter& filter, WallTime now);
+/// Calls `act` with the messages of the boxes that match, oldest first, some hundreds at a time: a queue may hold a
+/// million. Those that vanish meanwhile are left out.
+Status each_entry(const spool::Spool& spool, const std::vector<spool::Box>& boxes, const Filter& filter, WallTime now,
+                  const std::function<void(const std::vector<Entry>&)>& act);
 
 /// As people read it, and as programs do.
 std::string as_text(const Entry& entry, WallTime now);
-std::string as_json(const std::vector<Entry>& entries, WallTime now);
+std::string as_json(const Entry& entry, WallTime now);
 /// Everything about one message: envelope, attempts, header.
 std::string in_full(const spool::Spool& spool, const Entry& entry, WallTime now);
 /// "3m", "5h", "2d"

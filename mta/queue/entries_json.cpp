@@ -31,36 +31,34 @@ std::int64_t seconds(WallTime time) {
 
 }  // namespace
 
-std::string as_json(const std::vector<Entry>& entries, WallTime now) {
-  auto list = nlohmann::json::array();
-  for (const auto& entry : entries) {
-    const auto& e = entry.envelope;
-    nlohmann::json one{{"id", e.id.text()},
-                       {"box", spool::name_of(entry.box)},
-                       {"state", to_string(entry.state)},
-                       {"arrival", seconds(e.arrival)},
-                       {"age", seconds(now) - seconds(e.arrival)},
-                       {"octets", entry.octets},
-                       {"sender", address(e.reverse_path)},
-                       {"client", e.client_address},
-                       {"user", address(e.authenticated_user)},
-                       {"attempts", e.attempts},
-                       {"next_attempt", seconds(e.next_attempt)}};
-    if (!entry.reason.empty()) one["reason"] = printable(entry.reason);
-    one["recipients"] = nlohmann::json::array();
-    for (std::size_t i = 0; i < e.recipients.size(); ++i) {
-      nlohmann::json r{{"address", address(e.recipients[i].forward_path)},
-                       {"state", state_word(e.recipients[i].state)}};
-      if (const auto note = entry.notes.find(i); note != entry.notes.end()) {
-        r["status"] = printable(note->second.status);
-        r["reply"] = printable(note->second.reply);
-        r["host"] = printable(note->second.host);
-      }
-      one["recipients"].push_back(std::move(r));
+std::string as_json(const Entry& entry, WallTime now) {
+  const auto& e = entry.envelope;
+  nlohmann::json one{{"id", e.id.text()},
+                     {"box", spool::name_of(entry.box)},
+                     {"state", to_string(entry.state)},
+                     {"arrival", seconds(e.arrival)},
+                     {"age", seconds(now) - seconds(e.arrival)},
+                     {"octets", entry.octets},
+                     {"sender", address(e.reverse_path)},
+                     {"client", e.client_address},
+                     {"user", address(e.authenticated_user)},
+                     {"attempts", e.attempts},
+                     {"next_attempt", seconds(e.next_attempt)}};
+  if (e.priority != 0) one["priority"] = e.priority;
+  if (e.hold_until) one["hold_until"] = seconds(*e.hold_until);
+  if (e.deliver_by) one["deliver_by"] = seconds(*e.deliver_by);
+  if (!entry.reason.empty()) one["reason"] = printable(entry.reason);
+  one["recipients"] = nlohmann::json::array();
+  for (std::size_t i = 0; i < e.recipients.size(); ++i) {
+    nlohmann::json r{{"address", address(e.recipients[i].forward_path)}, {"state", state_word(e.recipients[i].state)}};
+    if (const auto note = entry.notes.find(i); note != entry.notes.end()) {
+      r["status"] = printable(note->second.status);
+      r["reply"] = printable(note->second.reply);
+      r["host"] = printable(note->second.host);
     }
-    list.push_back(std::move(one));
+    one["recipients"].push_back(std::move(r));
   }
-  return list.dump(2) + "\n";
+  return one.dump(2);
 }
 
 }  // namespace mail::queue

@@ -63,11 +63,12 @@ std::string where_now(const spool::Spool& spool, const std::set<std::string>& id
   Filter filter;
   filter.ids.assign(ids.begin(), ids.end());
   if (filter.ids.empty()) return text;
-  const auto entries =
-      read_entries(spool, {spool::Box::queue, spool::Box::local, spool::Box::hold, spool::Box::corrupt}, filter, now);
-  if (!entries) return entries.error().text + "\n";
-  for (const auto& entry : *entries)
-    text += concat({"in spool/", spool::name_of(entry.box), ": ", as_text(entry, now)});
+  const auto read = each_entry(spool, {spool::Box::queue, spool::Box::local, spool::Box::hold, spool::Box::corrupt},
+                               filter, now, [&](const std::vector<Entry>& entries) {
+                                 for (const auto& entry : entries)
+                                   text += concat({"in spool/", spool::name_of(entry.box), ": ", as_text(entry, now)});
+                               });
+  if (!read) text += read.error().text + "\n";
   return text;
 }
 

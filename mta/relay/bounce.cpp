@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "message/builder.h"
+#include "message/header.h"
 #include "smtp/parameters.h"
 
 namespace mail::relay {
@@ -176,28 +177,10 @@ std::string human_part(const std::vector<RecipientReport>& reports, const Report
   return text;
 }
 
-std::string_view header_of(std::string_view content) {
-  const auto end = content.find("\r\n\r\n");
-  return end == std::string_view::npos ? content : content.substr(0, end + 2);
-}
-
 /// The first field of that name, unfolded; empty where there is none.
-std::string field_of(std::string_view header, std::string_view name) {
-  std::string value;
-  bool inside = false;
-  while (!header.empty()) {
-    const auto end = header.find("\r\n");
-    const auto line = header.substr(0, end);
-    header.remove_prefix(end == std::string_view::npos ? header.size() : end + 2);
-    if (inside) {
-      if (line.empty() || !is_space(static_cast<unsigned char>(line.front()))) break;
-      value += line;
-    } else if (istarts_with(line, name) && line.size() > name.size() && line[name.size()] == ':') {
-      value = trim(line.substr(name.size() + 1));
-      inside = true;
-    }
-  }
-  return value;
+std::string field_of(std::string_view content, std::string_view name) {
+  const auto value = message::HeaderFields(content).find(name);
+  return value ? message::unfold(*value) : std::string();
 }
 
 }  // namespace
@@ -232,7 +215,8 @@ bool wants_report(const spool::Envelope& envelope, const spool::Recipient& recip
 std::string delivery_report(const spool::Envelope& envelope, std::string_view content,
                             const std::vector<RecipientReport>& reports, const ReportSettings& settings,
                             const MessageId& id, WallTime now) {
-  const auto header = header_of(content);
+  auto header = message::header_of(content);
+  if (header.ends_with("\r\n\r\n")) header.remove_suffix(2);  // a part of its own has no empty line at its end
   // RFC 3461 section 4.3: RET speaks of failures only; everything else brings the header back.
   const bool full = reports.front().action == ReportAction::failed &&
                     envelope.return_content != spool::ReturnContent::header_fields &&

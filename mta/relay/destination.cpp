@@ -17,14 +17,14 @@ Seconds to_seconds(WallTime time) {
 WallTime from_seconds(Seconds seconds) { return WallTime(std::chrono::seconds(seconds)); }
 
 void Lanes::push(const Job& job) {
-  lanes_[job.lane].jobs.push_back(job);
+  lanes_[key_of(job)].jobs.push_back(job);
   ++size_;
 }
 
 std::optional<Job> Lanes::pop() {
   if (size_ == 0) return std::nullopt;
   auto at = lanes_.upper_bound(turn_);
-  if (at == lanes_.end()) at = lanes_.begin();
+  if (at == lanes_.end() || at->first >> 8 != lanes_.begin()->first >> 8) at = lanes_.begin();
   turn_ = at->first;
   auto& lane = at->second;
   const auto job = lane.jobs[lane.first++];
@@ -52,6 +52,22 @@ Job Deferred::pop() {
 }
 
 void Deferred::heapify() { std::ranges::make_heap(heap_, later); }
+
+double Allowance::most() const {
+  if (!rate_) return 0;
+  return std::max(1.0, static_cast<double>(rate_->count) * 1000 / static_cast<double>(rate_->time.count()));
+}
+
+std::size_t Allowance::left(SteadyTime now) {
+  if (!rate_) return SIZE_MAX;
+  if (counted_ != SteadyTime{}) {
+    const std::chrono::duration<double, std::milli> passed = now - counted_;
+    left_ += passed.count() * static_cast<double>(rate_->count) / static_cast<double>(rate_->time.count());
+  }
+  counted_ = now;
+  left_ = std::min(left_, most());
+  return static_cast<std::size_t>(left_);
+}
 
 Seconds retry_after(std::chrono::seconds first, std::chrono::seconds most, unsigned attempts) {
   static thread_local std::minstd_rand random{std::random_device{}()};

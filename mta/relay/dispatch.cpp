@@ -1,8 +1,10 @@
 // Destinations and their connections: who is sent what, when, over how many connections.
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "message/header.h"
 #include "mta/relay/manager.h"
 #include "smtp/path.h"
 
@@ -13,17 +15,23 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto kDeadFor = 5min;     // a host that could not be reached is passed over so long, while others can be
 constexpr auto kHostsKnown = 5min;  // longest time that looked-up hosts are used
+constexpr Seconds kNoAnswer = 60;   // until a router or a disk that had no answer is asked again
+constexpr std::size_t kMostLookups = 256;  // at the same time
+constexpr std::uint64_t kTurn = 50;        // messages of one connection, while other destinations wait for one
 constexpr std::size_t kMostReceived =
     50;  // hops, then it is a loop (RFC 5321 section 6.3 says at least 100 … "be large"; Postfix 50)
 
-std::size_t received_fields(std::string_view content) {
-  std::size_t count = 0;
-  while (!content.empty() && !content.starts_with("\r\n")) {
-    if (istarts_with(content, "Received:")) ++count;
-    const auto end = content.find("\r\n");
-    content.remove_prefix(end == std::string_view::npos ? content.size() : end + 2);
+/// True where the message has been here so often, or anywhere, that it must be in a circle (RFC 5321 section 6.3).
+bool in_a_circle(std::string_view content, std::string_view own_name) {
+  constexpr std::size_t kMostOwn = 10;  // a list's member may lead back to us; ten times is no accident
+  const auto own = concat({"by ", own_name, " (Relais"});
+  std::size_t all = 0, ours = 0;
+  for (const auto& field : message::HeaderFields(content)) {
+    if (!iequals(field.name, "Received")) continue;
+    ++all;
+    if (ifind(field.value, own) != std::string_view::npos) ++ours;
   }
-  return count;
+  return all > kMostReceived || ours > kMostOwn;
 }
 
 smtp::Body body_of(spool::BodyType body) {
@@ -63,7 +71,12 @@ smtp::OutgoingRecipient recipient_of(const spool::Recipient& r, smtp::Mailbox pa
 
 Destination& Manager::destination(const NextHop& hop) {
   auto& entry = destinations_[hop.key];
-  if (!entry) entry = std::make_unique<Destination>(hop);
+  if (!entry) {
+    const auto& rates = s_.settings.relay.rates;
+    auto rate = rates.find(hop.key);
+    if (rate == rates.end()) rate = rates.find("*");
+    entry = std::make_unique<Destination>(hop, rate == rates.end() ? std::nullopt : config::parse_rate(rate->second));
+  }
   return *entry;
 }
 
@@ -92,12 +105,50 @@ void Manager::work(Destination& d) {
   while (!d.deferred.empty() && d.deferred.first() <= now()) d.ready.push(d.deferred.pop());
   if (d.ready.empty() || d.not_before > now()) return;
   for (std::size_t i = 0; i < d.connections.size() && !d.ready.empty(); ++i) feed(*d.connections[i]);
-  if (d.ready.empty()) return;
+  if (d.ready.empty() || rests(d)) return;
   if (!d.hosts.empty() && s_.loop.now() < d.hosts_known_until) return open_connections(d);
   if (d.lookup) return;
+  if (lookups_ >= kMostLookups) return wait_for_turn(d);
+  ++lookups_;
   d.lookup = std::make_unique<TargetLookup>(s_.loop, s_.resolver, d.hop, rules_, [this, &d](Targets targets) {
+    --lookups_;
+    if (!waiting_.empty()) give_turns();
     s_.loop.defer([lookup = std::shared_ptr<TargetLookup>(std::move(d.lookup))] {});
     learned(d, std::move(targets));
+  });
+}
+
+/// True where the rate of the destination lets nothing go now; tick() comes back to it.
+bool Manager::rests(Destination& d) {
+  if (d.allowance.left(s_.loop.now()) > 0) return false;
+  resting_.insert(d.hop.key);
+  return true;
+}
+
+void Manager::wait_for_turn(Destination& d) {
+  if (!d.waits) waiting_.push_back(d.hop.key);
+  d.waits = true;
+}
+
+/// A connection or a look-up has become free: whoever has waited longest may go on.
+void Manager::give_turns() {
+  if (turns_given_) return;
+  turns_given_ = true;
+  s_.loop.post([this, alive = alive_] {
+    if (!*alive) return;
+    turns_given_ = false;
+    for (auto left = waiting_.size(); left > 0; --left) {
+      if (connection_count_ >= s_.settings.relay.connections || lookups_ >= kMostLookups) return;
+      const auto next = destinations_.find(waiting_.front());
+      waiting_.pop_front();
+      if (next == destinations_.end()) continue;
+      auto& d = *next->second;  // the iterator may not outlive the work
+      const auto key = d.hop.key;
+      d.waits = false;
+      work(d);
+      schedule(d);
+      drop_if_empty(key);
+    }
   });
 }
 
@@ -118,13 +169,10 @@ const HostAddress* Manager::pick_host(const Destination& d) const {
 
 void Manager::open_connections(Destination& d) {
   const auto& limits = s_.settings.relay;
-  const auto most = std::min<std::size_t>(static_cast<std::size_t>(d.window), limits.connections_per_host);
+  const auto most = std::min({static_cast<std::size_t>(d.window), limits.connections_per_host,
+                              d.connections.size() + d.allowance.left(s_.loop.now())});
   while (!stopping_ && d.connections.size() < most && d.connections.size() < d.ready.size()) {
-    if (connection_count_ >= limits.connections) {
-      if (!d.waits) waiting_.push_back(d.hop.key);
-      d.waits = true;
-      return;
-    }
+    if (connection_count_ >= limits.connections) return wait_for_turn(d);
     const auto* host = pick_host(d);
     if (host == nullptr) {
       // All of them failed a short while ago, for another destination perhaps.
@@ -148,58 +196,82 @@ void Manager::feed(Outbound& connection) {
     d.last_error.clear();
   }
   while (connection.can_send() && !d.ready.empty()) {
-    if (const auto most = connection.offered().transactions; most && connection.sent() >= *most) {
-      s_.loop.post([this, alive = alive_, &connection] {
-        if (*alive && connections_.contains(&connection)) connection.close();
-      });
-      return;
-    }
+    if (turn_is_over(connection)) return close_when_idle(connection);
+    if (rests(d)) return;
     auto parcel = next_parcel(d, connection);
     if (!parcel) continue;
+    if (d.allowance.limited()) d.allowance.take();
     connections_[&connection].second = s_.loop.now();
     ++under_way_;
     connection.send(std::move(*parcel));
   }
 }
 
+/// True where the connection has carried what the peer's LIMITS (RFC 9422) let it, or, while other destinations wait
+/// for a connection, what makes a turn.
+bool Manager::turn_is_over(const Outbound& connection) const {
+  const auto most = connection.offered().transactions;
+  return (!waiting_.empty() && connection.sent() >= kTurn) || (most && connection.sent() >= *most);
+}
+
+/// QUIT would end the transactions that are under way: on_result() comes back to it.
+void Manager::close_when_idle(Outbound& connection) {
+  if (connection.under_way() > 0) return;
+  s_.loop.post([this, alive = alive_, &connection] {
+    if (*alive && connections_.contains(&connection)) connection.close();
+  });
+}
+
+/// Opens the message of a job, with the recipients that are this destination's; null where there is nothing to do for
+/// it here and now, which has been seen to.
+std::shared_ptr<Manager::Work> Manager::open_work(Destination& d, const Job& job) {
+  const auto id = job.id.id();
+  const auto later = [&] {
+    auto again = job;
+    again.next = now() + kNoAnswer;
+    d.deferred.push(again);
+    schedule(d);
+    return nullptr;
+  };
+  auto opened = spool::StoredMessage::open(s_.spool, spool::Box::queue, id);
+  if (!opened) {
+    if (opened.error().kind == Error::Kind::temporary) return later();
+    if (opened.error().kind == Error::Kind::syntax)
+      (void)spool::set_aside(s_.spool, spool::Box::queue, id, opened.error().text);
+    known_.erase(job.id);  // removed or held by an operator
+    shared_.erase(job.id);
+    return nullptr;
+  }
+  auto work = std::make_shared<Work>(Work{std::move(*opened), job, d.hop.key, {}, false});
+  auto sorted = sort(work->message.envelope().recipients);
+  const auto mine = sorted.plain.find(d.hop.key);
+  if (mine != sorted.plain.end()) {
+    work->recipients = std::move(mine->second.second);
+    return work;
+  }
+  if (sorted.temporary) return later();
+  // The routes have changed since: look at it anew, when its other destinations are through.
+  if (work->message.envelope().any_open() && !shared_.contains(job.id)) {
+    known_.erase(job.id);
+    take_in(id);
+  } else {
+    job_done(std::move(work));
+  }
+  return nullptr;
+}
+
 /// Takes a job and opens its message; nothing where it turns out to be of no use (then the next one may be).
 std::optional<Parcel> Manager::next_parcel(Destination& d, const Outbound& connection) {
   const auto job = d.ready.pop();
   if (!job) return std::nullopt;
-  const auto id = job->id.id();
-  auto opened = spool::StoredMessage::open(s_.spool, spool::Box::queue, id);
-  if (!opened) {
-    if (opened.error().kind == Error::Kind::temporary) {
-      auto again = *job;
-      again.next = now() + 60;
-      d.deferred.push(again);
-      return std::nullopt;
-    }
-    if (opened.error().kind == Error::Kind::syntax)
-      (void)spool::set_aside(s_.spool, spool::Box::queue, id, opened.error().text);
-    known_.erase(job->id);  // removed or held by an operator
-    shared_.erase(job->id);
-    return std::nullopt;
-  }
-  auto work = std::make_shared<Work>(Work{std::move(*opened), *job, d.hop.key, {}, false});
+  auto work = open_work(d, *job);
+  if (!work) return std::nullopt;
   const auto& envelope = work->message.envelope();
-  auto sorted = sort(envelope.recipients);
-  const auto mine = sorted.plain.find(d.hop.key);
-  if (mine == sorted.plain.end()) {
-    // The routes have changed since: look at it anew.
-    if (envelope.any_open() && !sorted.temporary && !shared_.contains(job->id)) {
-      known_.erase(job->id);
-      take_in(id);
-    } else {
-      job_done(std::move(work));
-    }
-    return std::nullopt;
-  }
   const auto& offered = connection.offered();
   const auto most = std::min<std::size_t>(
       s_.settings.relay.recipients, offered.recipients ? std::max<std::size_t>(1, *offered.recipients) : SIZE_MAX);
   Parcel parcel;
-  for (const auto i : mine->second.second) {
+  for (const auto i : std::exchange(work->recipients, {})) {
     if (work->recipients.size() == most) {
       work->more = true;
       break;
@@ -212,7 +284,7 @@ std::optional<Parcel> Manager::next_parcel(Destination& d, const Outbound& conne
     work->recipients.push_back(i);
     parcel.message.recipients.push_back(recipient_of(envelope.recipients[i], std::move(*path)));
   }
-  if (received_fields(work->message.content()) > kMostReceived) {
+  if (in_a_circle(work->message.content(), host_name_)) {
     for (const auto i : work->recipients)
       failed_for_good(*work, i, {}, {554, "5.4.6 The message went in a circle: too many Received fields"});
     work->recipients.clear();
@@ -227,6 +299,7 @@ std::optional<Parcel> Manager::next_parcel(Destination& d, const Outbound& conne
   parcel.message.octets = work->message.content().size();
   parcel.content = work->message.content();
   parcel.keep = work;
+  begin_work(envelope.id);
   return parcel;
 }
 
@@ -240,8 +313,14 @@ void Manager::on_result(Outbound& connection, Parcel parcel, smtp::MessageResult
     const bool taken = std::ranges::any_of(result.recipients, [](const auto& r) { return r.reply.positive(); });
     if (taken) d.window = std::min(d.window + 1 / d.window, 1000.0);
   }
+  const auto id = work->job.id.id();
   conclude(std::move(work), result.recipients, connection.host().host_name, connection.offered().dsn,
            connection.tls_description());
+  end_work(id);
+  const auto still = connections_.find(&connection);
+  if (still == connections_.end()) return;
+  const bool wanted_elsewhere = !waiting_.empty() && still->second.first->ready.empty();
+  if (wanted_elsewhere || turn_is_over(connection)) close_when_idle(connection);
 }
 
 void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply) {
@@ -264,16 +343,12 @@ void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply
     if (pick_host(d) != nullptr) return open_connections(d);
     return destination_failed(d, reply);
   }
-  if (!waiting_.empty() && connection_count_ < s_.settings.relay.connections) {
-    const auto next = destinations_.find(waiting_.front());
-    waiting_.pop_front();
-    if (next != destinations_.end()) {
-      next->second->waits = false;
-      this->work(*next->second);
-    }
-  }
+  if (reply.code == 421) d.window = std::max(1.0, d.window / 2);
   const auto key = d.hop.key;
-  this->work(d);
+  if (!waiting_.empty() && !d.ready.empty())
+    wait_for_turn(d);
+  else
+    this->work(d);
   schedule(d);
   drop_if_empty(key);
 }
@@ -286,21 +361,27 @@ void Manager::remove_connection(Destination& d, Outbound& connection) {
   s_.loop.post([gone = std::shared_ptr<Outbound>(std::move(*at))] {});
   d.connections.erase(at);
   --connection_count_;
+  if (!waiting_.empty()) give_turns();
 }
 
 void Manager::drop_if_empty(const std::string& key) {
   const auto found = destinations_.find(key);
   if (found == destinations_.end()) return;
-  const auto& d = *found->second;
-  if (d.jobs() > 0 || !d.connections.empty() || d.lookup || d.waits || d.not_before > now()) return;
+  auto& d = *found->second;
+  if (d.jobs() > 0 || !d.connections.empty() || d.lookup || d.waits) return;
+  if (d.not_before > now() || (d.allowance.limited() && !d.allowance.full(s_.loop.now()))) {
+    resting_.insert(key);  // that it is dead, or what it was sent lately, is remembered for a while
+    return;
+  }
   if (d.wake != 0) time_table_.erase({d.wake, found->second.get()});
   destinations_.erase(found);
 }
 
 void Manager::destination_failed(Destination& d, const smtp::Reply& reply) {
   d.last_error = reply.line();
+  d.hosts = {};
   d.hosts_known_until = {};
-  if (reply.permanent()) return refuse_all(d, reply);
+  if (reply.permanent()) return judge(d, d.ready.take_if([](const Job&) { return true; }), reply);
   ++d.failures;
   d.window = 1;
   d.not_before = now() + retry_after(s_.settings.relay.retry_first, s_.settings.relay.retry_most, d.failures);
@@ -311,53 +392,6 @@ void Manager::destination_failed(Destination& d, const smtp::Reply& reply) {
              {"reply", d.last_error}});
   expire(d, reply);
   schedule(d);
-}
-
-/// A destination that cannot be reached: what waits too long is given up or reported late, the rest is left in peace.
-void Manager::expire(Destination& d, const smtp::Reply& reply) {
-  const auto& relay = s_.settings.relay;
-  const auto time = now();
-  const auto due = [&](const Job& job) {
-    const auto age = time - std::min(time, job.arrival);
-    return age >= std::min(relay.give_up, relay.bounce_give_up).count() ||
-           (!job.warned && age >= relay.delay_warning.count());
-  };
-  auto jobs = d.ready.take_if(due);
-  for (auto& job : d.deferred.take_if(due)) jobs.push_back(job);
-  for (const auto& job : jobs) {
-    auto opened = spool::StoredMessage::open(s_.spool, spool::Box::queue, job.id.id());
-    if (!opened) {
-      known_.erase(job.id);
-      continue;
-    }
-    auto work = std::make_shared<Work>(Work{std::move(*opened), job, d.hop.key, {}, false});
-    const auto sorted = sort(work->message.envelope().recipients);
-    const auto mine = sorted.plain.find(d.hop.key);
-    if (mine == sorted.plain.end()) continue;
-    work->recipients = mine->second.second;
-    const std::vector<smtp::RecipientResult> results(work->recipients.size(), {reply, smtp::Stage::connect});
-    conclude(std::move(work), results, {}, false, {});
-  }
-}
-
-void Manager::refuse_all(Destination& d, const smtp::Reply& reply) {
-  auto jobs = d.ready.take_if([](const Job&) { return true; });
-  for (const auto& job : jobs) {
-    auto opened = spool::StoredMessage::open(s_.spool, spool::Box::queue, job.id.id());
-    if (!opened) {
-      known_.erase(job.id);
-      continue;
-    }
-    auto work = std::make_shared<Work>(Work{std::move(*opened), job, d.hop.key, {}, false});
-    const auto sorted = sort(work->message.envelope().recipients);
-    if (const auto mine = sorted.plain.find(d.hop.key); mine != sorted.plain.end())
-      work->recipients = mine->second.second;
-    const std::vector<smtp::RecipientResult> results(work->recipients.size(), {reply, smtp::Stage::connect});
-    conclude(std::move(work), results, {}, false, {});
-  }
-  s_.loop.post([this, alive = alive_, key = d.hop.key] {
-    if (*alive) drop_if_empty(key);
-  });
 }
 
 }  // namespace mail::relay

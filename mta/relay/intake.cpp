@@ -7,6 +7,7 @@
 #include "base/overloaded.h"
 #include "base/strings.h"
 #include "message/date.h"
+#include "message/header.h"
 #include "mta/relay/attempts_log.h"
 #include "mta/relay/manager.h"
 
@@ -15,22 +16,12 @@ namespace mail::relay {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::size_t kReadAtOnce = 100;  // then new mail and replies have their turn
-constexpr std::size_t kMostDrops = 64;    // taken in at the same time
-constexpr auto kNoAnswer = 60s;           // until a router or a disk that had no answer is asked again
+constexpr std::size_t kMostDrops = 64;  // taken in at the same time
+constexpr auto kNoAnswer = 60s;         // until a router or a disk that had no answer is asked again
 
 std::uint8_t lane_of(const spool::Envelope& envelope) {
   const auto& sender = envelope.authenticated_user.empty() ? envelope.reverse_path : envelope.authenticated_user;
   return static_cast<std::uint8_t>(std::hash<std::string>{}(sender) % Lanes::kLanes);
-}
-
-bool has_field(std::string_view content, std::string_view name) {
-  while (!content.empty() && !content.starts_with("\r\n")) {
-    if (istarts_with(content, name) && content.size() > name.size() && content[name.size()] == ':') return true;
-    const auto end = content.find("\r\n");
-    content.remove_prefix(end == std::string_view::npos ? content.size() : end + 2);
-  }
-  return false;
 }
 
 std::string user_name(uid_t uid) {
@@ -43,40 +34,16 @@ std::string user_name(uid_t uid) {
 
 }  // namespace
 
-void Manager::look(std::vector<spool::Found> found) {
-  if (stopping_) return;
-  for (auto& f : found) {
-    if (f.box == spool::Box::drop) {
-      take_drop(f.name);
-    } else if (const auto id = MessageId::parse(f.name)) {
-      if (const CompactId compact(*id); !known_.contains(compact)) unread_.push_back(compact);
-    }
-  }
-  if (!reading_) read_some();
-}
-
-void Manager::read_some() {
-  reading_ = false;
-  for (std::size_t i = 0; i < kReadAtOnce && !unread_.empty() && !stopping_; ++i) {
-    // The newest first: a backlog being read at the start does not delay what comes in now.
-    const auto id = unread_.back().id();
-    unread_.pop_back();
-    take_in(id);
-  }
-  if (unread_.empty() || stopping_) return;
-  reading_ = true;
-  s_.loop.post([this, alive = alive_] {
-    if (*alive) read_some();
-  });
-}
-
 void Manager::take_in_again(const MessageId& id, std::chrono::seconds after) {
-  again_.emplace(now() + static_cast<Seconds>(after.count()), id.text());
+  again_.emplace(now() + static_cast<Seconds>(after.count()), CompactId(id));
 }
 
 void Manager::take_in(const MessageId& id) {
-  if (!known_.insert(CompactId(id)).second) return;
-  auto envelope = spool::read_envelope(s_.spool, spool::Box::queue, id);
+  if (known_.insert(CompactId(id)).second) took(id, spool::read_envelope(s_.spool, spool::Box::queue, id));
+}
+
+/// A message that is known from now on, and its envelope as it was read.
+void Manager::took(const MessageId& id, Result<spool::Envelope> envelope) {
   if (!envelope) {
     if (envelope.error().kind == Error::Kind::temporary) return take_in_again(id, kNoAnswer);
     known_.erase(CompactId(id));
@@ -158,9 +125,16 @@ void Manager::add_jobs(const MessageId& id, const spool::Envelope& envelope, con
   job.next = to_seconds(envelope.next_attempt);
   job.attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(envelope.attempts, UINT16_MAX));
   job.lane = lane_of(envelope);
-  job.warned = std::ranges::none_of(envelope.recipients, [&](const spool::Recipient& r) {
-    return r.state == spool::RecipientState::waiting && wants_report(envelope, r, ReportAction::delayed);
-  });
+  job.report = envelope.reverse_path.empty() ? 1 : 0;
+  job.precedence = static_cast<std::uint8_t>(std::clamp(envelope.priority, -9, 9) + 9) & 0x1fU;
+  job.warned = std::ranges::none_of(envelope.recipients,
+                                    [&](const spool::Recipient& r) {
+                                      return r.state == spool::RecipientState::waiting &&
+                                             wants_report(envelope, r, ReportAction::delayed);
+                                    })
+                   ? 1
+                   : 0;
+  if (envelope.deliver_by_return || job.warned == 0) note_deadline(envelope);
   if (sorted.plain.size() > 1)
     shared_[job.id] = {.jobs = static_cast<std::uint32_t>(sorted.plain.size()), .waiting = 0};
   for (const auto& [key, entry] : sorted.plain) enqueue(destination(entry.first), job);
@@ -189,11 +163,14 @@ void Manager::hand_over(std::shared_ptr<spool::StoredMessage> message, Sorted so
              {"remote", sorted.remote.size()}});
   auto incoming = s_.writer.begin(std::move(entries));
   incoming->append(message->content());
+  begin_work(message->envelope().id);
   ++under_way_;
   spool::Incoming::commit(std::move(incoming),
                           [this, &loop = s_.loop, alive = alive_, message, sorted = std::move(sorted)](Status status) {
                             loop.post([this, alive, message, sorted, status = std::move(status)] {
-                              if (*alive) after_hand_over(message, sorted, status);
+                              if (!*alive) return;
+                              after_hand_over(message, sorted, status);
+                              end_work(message->envelope().id);
                             });
                           });
 }
@@ -260,6 +237,7 @@ void Manager::submit(spool::Envelope envelope, const std::string& content, Uniqu
       if (!*alive) return;
       --under_way_;
       (*shared)(status);
+      judge_soon();
     });
   });
 }
@@ -284,8 +262,11 @@ bool Manager::within_budget(const spool::Dropped& dropped) {
 }
 
 void Manager::take_drop(const std::string& name) {
-  if (stopping_ || drops_under_way_.size() >= kMostDrops || drops_under_way_.contains(name))
-    return;  // the scan finds it
+  if (stopping_ || drops_under_way_.contains(name)) return;
+  if (drops_under_way_.size() >= kMostDrops) {
+    drops_waiting_.insert(name);
+    return;
+  }
   constexpr std::uint64_t kEnvelopeRoom = 1U << 20;
   auto dropped = spool::read_drop(s_.spool, name, s_.settings.smtp.message_octets + kEnvelopeRoom);
   if (!dropped) {
@@ -320,10 +301,10 @@ void Manager::take_drop(const std::string& name) {
       message::format_date(message::local_time(std::chrono::floor<std::chrono::seconds>(envelope.arrival)));
   auto content = concat({"Received: by ", host_name_, " (Relais, uid ", decimal(dropped->owner),
                          ") with local\r\n\tid ", envelope.id.text(), "; ", date, "\r\n"});
-  if (!has_field(dropped->content, "Date")) content += concat({"Date: ", date, "\r\n"});
-  if (!has_field(dropped->content, "Message-ID"))
-    content += concat({"Message-ID: <", envelope.id.text(), "@", host_name_, ">\r\n"});
-  if (!has_field(dropped->content, "From")) content += concat({"From: <", user, "@", host_name_, ">\r\n"});
+  const message::HeaderFields header(dropped->content);
+  if (!header.find("Date")) content += concat({"Date: ", date, "\r\n"});
+  if (!header.find("Message-ID")) content += concat({"Message-ID: <", envelope.id.text(), "@", host_name_, ">\r\n"});
+  if (!header.find("From")) content += concat({"From: <", user, "@", host_name_, ">\r\n"});
   content += dropped->content;
   log_event(LogLevel::info, "taken-in",
             {{"id", envelope.id.text()},
@@ -335,6 +316,7 @@ void Manager::take_drop(const std::string& name) {
   drops_under_way_.insert(name);
   submit(std::move(envelope), content, [this, name, fingerprint = dropped->fingerprint](Status status) {
     drops_under_way_.erase(name);
+    if (!drops_waiting_.empty()) take_drop(drops_waiting_.extract(drops_waiting_.begin()).value());
     if (!status) {
       log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", status.error().text}});
       return;  // the scan finds it again

@@ -5,6 +5,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/freed.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -15,7 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto kTick = 500ms;
-constexpr auto kScan = 60s;  // for file systems without inotify, and files that an operator put there
 
 std::vector<IpAddress> addresses_of_this_host() {
   ifaddrs* list = nullptr;
@@ -48,10 +49,7 @@ Manager::Manager(Surroundings surroundings)
     : s_(std::move(surroundings)),
       host_name_(config::host_name(s_.settings)),
       tick_(s_.loop, [this] { tick(); }),
-      scan_(s_.loop, [this] {
-        if (!watcher_) return;
-        if (auto found = watcher_->scan()) look(std::move(*found));
-      }) {
+      scan_(s_.loop, [this] { scan(); }) {
   const auto& relay = s_.settings.relay;
   outbound_.host_name = host_name_;
   outbound_.connect_timeout = relay.connect_timeout;
@@ -75,7 +73,9 @@ Status Manager::start() {
   watcher_.emplace(std::move(watcher));
   if (watcher_->fd() >= 0)
     watch_ = std::make_unique<net::Watch>(s_.loop, watcher_->fd(), net::Watch::For::reading, [this] {
-      if (auto found = watcher_->read()) look(std::move(*found));
+      bool overflow = false;
+      if (auto found = watcher_->read(&overflow)) look(std::move(*found));
+      if (overflow) scan();
     });
   const auto nudges = s_.spool.directory(spool::Box::journal).path() + "/relay";
   nudge_inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
@@ -87,10 +87,8 @@ Status Manager::start() {
       read_nudges();
     });
   read_nudges();
-  MAIL_TRY(found, watcher_->scan());
-  look(std::move(found));
+  scan();
   tick_.repeat(kTick);
-  scan_.repeat(kScan);
   return {};
 }
 
@@ -112,11 +110,11 @@ ReportSettings Manager::report_settings() const {
 void Manager::tick() {
   const auto time = now();
   while (!again_.empty() && again_.begin()->first <= time) {
-    const auto id = MessageId::parse(again_.begin()->second);
+    known_.erase(again_.begin()->second);
+    fresh_.push_back(again_.begin()->second);
     again_.erase(again_.begin());
-    known_.erase(CompactId(*id));
-    if (!stopping_) take_in(*id);
   }
+  if (!reading_) read_fresh();
   while (!time_table_.empty() && time_table_.begin()->first <= time) {
     auto* destination = time_table_.begin()->second;
     time_table_.erase(time_table_.begin());
@@ -124,6 +122,15 @@ void Manager::tick() {
     work(*destination);
     schedule(*destination);
   }
+  meet_deadlines();
+  judge_soon();
+  for (const auto& key : std::exchange(resting_, {})) {
+    const auto found = destinations_.find(key);
+    if (found == destinations_.end()) continue;
+    work(*found->second);
+    drop_if_empty(key);
+  }
+  std::erase_if(dead_hosts_, [&](const auto& host) { return host.second <= s_.loop.now(); });
   // Connections that nobody has used for a while are given back.
   constexpr auto kIdle = 2s;
   std::vector<Outbound*> idle;

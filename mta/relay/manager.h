@@ -13,6 +13,7 @@
 #include "mta/relay/bounce.h"
 #include "mta/relay/destination.h"
 #include "net/resolver.h"
+#include "net/worker_pool.h"
 #include "route/router.h"
 #include "spool/done.h"
 #include "spool/drop.h"
@@ -31,6 +32,7 @@ struct Surroundings {
   const spool::Spool& spool;
   spool::Writer& writer;
   spool::DoneJournal& done;
+  net::WorkerPool& workers;
   const Clock& clock = Clock::system();
   std::shared_ptr<const net::TlsContext> tls;
 };
@@ -79,10 +81,19 @@ class Manager final : public Outbound::Owner {
   void on_result(Outbound& connection, Parcel parcel, smtp::MessageResult result) override;
   void on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply) override;
 
-  // intake.cpp: from the spool into memory
+  // scan.cpp: what is in the boxes
+  struct Listing;
+  static Listing list_boxes(const spool::Spool& spool);
+  void scan();
+  void scanned(Listing listing);
+  void read_backlog();
+  void read_batch(std::vector<CompactId> batch);
   void look(std::vector<spool::Found> found);
-  void read_some();
+  void read_fresh();
+
+  // intake.cpp: from the spool into memory
   void take_in(const MessageId& id);
+  void took(const MessageId& id, Result<spool::Envelope> envelope);
   void take_in_again(const MessageId& id, std::chrono::seconds after);
   Sorted sort(const std::vector<spool::Recipient>& recipients);
   void add_jobs(const MessageId& id, const spool::Envelope& envelope, const Sorted& sorted);
@@ -102,14 +113,27 @@ class Manager final : public Outbound::Owner {
   void learned(Destination& destination, Targets targets);
   const HostAddress* pick_host(const Destination& destination) const;
   void destination_failed(Destination& destination, const smtp::Reply& reply);
-  void expire(Destination& destination, const smtp::Reply& reply);
-  void refuse_all(Destination& destination, const smtp::Reply& reply);
+  bool rests(Destination& destination);
+  void wait_for_turn(Destination& destination);
+  void give_turns();
+  bool turn_is_over(const Outbound& connection) const;
+  void close_when_idle(Outbound& connection);
   void feed(Outbound& connection);
+  std::shared_ptr<Work> open_work(Destination& destination, const Job& job);
   std::optional<Parcel> next_parcel(Destination& destination, const Outbound& connection);
   void remove_connection(Destination& destination, Outbound& connection);
   void schedule(Destination& destination);
   void drop_if_empty(const std::string& key);
   void tick();
+
+  // verdict.cpp: failures of many messages at once
+  std::chrono::seconds give_up_after(bool report, int priority) const;
+  void expire(Destination& destination, const smtp::Reply& reply);
+  void judge(Destination& destination, std::vector<Job> jobs, const smtp::Reply& reply);
+  void judge_soon();
+  void judge_some();
+  void note_deadline(const spool::Envelope& envelope);
+  void meet_deadlines();
 
   // outcome.cpp: what a transaction came to
   void conclude(std::shared_ptr<Work> work, const std::vector<smtp::RecipientResult>& results, const std::string& host,
@@ -129,8 +153,14 @@ class Manager final : public Outbound::Owner {
   void set_state(spool::StoredMessage& message, std::size_t recipient, spool::RecipientState state);
 
   // nudge.cpp: operators' commands
+  using CompactIds = std::unordered_set<CompactId, CompactIdHash>;
   void read_nudges();
-  void obey(std::string_view line);
+  void flush(std::string_view wanted, bool for_peer);
+  bool is_named(const Destination& destination, std::string_view wanted) const;
+  void look_again(CompactIds changed);
+  /// Between these two a message is not read anew.
+  void begin_work(const MessageId& id);
+  void end_work(const MessageId& id);
   void write_status();
 
   std::size_t connection_count() const { return connection_count_; }
@@ -149,12 +179,23 @@ class Manager final : public Outbound::Owner {
   bool stopping_ = false;
   net::Task stopped_;
 
+  /// What is under way for a message: transactions, reports, hand-overs.
+  struct Busy {
+    unsigned count = 0;
+    bool look = false;  ///< Read it anew when all is over: an operator has changed it.
+  };
+  std::unordered_map<CompactId, Busy, CompactIdHash> busy_;
   std::unordered_set<CompactId, CompactIdHash> known_;
   std::unordered_map<CompactId, Sharing, CompactIdHash> shared_;  // messages with several destinations
-  std::deque<CompactId> unread_;                                  // found by a scan, not looked at yet
-  bool reading_ = false;
-  std::set<std::pair<Seconds, std::string>> again_;  // messages to take in later: held, or the router had no answer
-  std::set<std::string> drops_under_way_, drops_refused_;
+  std::deque<CompactId> fresh_;                                   // came just now, not looked at yet
+  bool reading_ = false;                                          // read_fresh() is about to run
+  std::vector<CompactId> backlog_;  // found by a scan, not looked at yet from backlog_at_ on
+  std::size_t backlog_at_ = 0;
+  std::size_t backlog_read_ = 0;  // of it, not known before
+  unsigned batches_ = 0;          // of it, that workers read now
+  bool scanning_ = false, scan_again_ = false;
+  std::set<std::pair<Seconds, CompactId>> again_;  // messages to take in later: held, or the router had no answer
+  std::set<std::string> drops_under_way_, drops_waiting_, drops_refused_;
   /// What an owner of drop files may still bring within the hour.
   struct Budget {
     Seconds since = 0;
@@ -164,7 +205,19 @@ class Manager final : public Outbound::Owner {
   std::unordered_map<uid_t, Budget> budgets_;
   std::unordered_map<std::string, std::unique_ptr<Destination>> destinations_;
   std::set<std::pair<Seconds, Destination*>> time_table_;
-  std::deque<std::string> waiting_;  // destinations that want a connection while there are too many
+  std::deque<std::string> waiting_;  // destinations that want a connection or a look-up while there are too many
+  bool turns_given_ = false;         // give_turns() is about to run
+  std::size_t lookups_ = 0;
+  std::unordered_set<std::string> resting_;  // destinations whose rate lets nothing go
+  /// Jobs that are to be told that they failed.
+  struct Verdict {
+    std::string destination;
+    std::vector<Job> jobs;
+    smtp::Reply reply;
+  };
+  std::deque<Verdict> verdicts_;
+  bool judging_ = false;
+  std::set<std::pair<Seconds, CompactId>> deadlines_;  // DELIVERBY
   std::unordered_map<std::string, SteadyTime> dead_hosts_;
   std::unordered_map<const Outbound*, std::pair<Destination*, SteadyTime>> connections_;
   std::size_t connection_count_ = 0;

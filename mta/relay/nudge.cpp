@@ -1,5 +1,4 @@
-// What `mta queue` asks of a running relay: files journal/relay/nudge.*, one order per line. And what it is told:
-// relay.status.
+// What `mta queue` and `mta serve` ask of a running relay (spool/nudge.h). And what they are told: relay.status.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -7,76 +6,108 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "mta/relay/manager.h"
-#include "mta/relay/nudge.h"
+#include "mta/relay/status_file.h"
+#include "spool/nudge.h"
 
 namespace mail::relay {
 
 void Manager::read_nudges() {
-  auto& disk = s_.spool.disk();
-  auto directory = disk.open_directory_at(s_.spool.directory(spool::Box::journal), std::string(kNudgeDirectory));
-  if (!directory) return;
-  auto names = disk.list(*directory);
-  if (!names) return;
-  for (const auto& name : *names) {
-    if (!name.starts_with(kNudgePrefix)) continue;
-    auto file = disk.open(*directory, name, O_RDONLY);
-    auto text = file ? read_file(file->get(), 16U << 20) : Result<std::string>(fail(Error::Kind::not_found, name));
-    (void)disk.unlink(*directory, name);
-    if (!text) continue;
-    for (const auto line : split(*text, '\n'))
-      if (!line.empty()) obey(line);
+  CompactIds changed;
+  for (const auto& order : spool::take_nudges(s_.spool)) {
+    const auto [word, argument] = split_once(order, ' ');
+    if (word == "flush" || word == "etrn") flush(argument, word == "etrn");
+    if (word == "look")
+      if (const auto id = MessageId::parse(argument)) changed.insert(CompactId(*id));
+  }
+  if (!changed.empty()) look_again(changed);
+}
+
+/// @param wanted  empty: all; a domain; `@domain`: and those below it; the key of a destination
+bool Manager::is_named(const Destination& d, std::string_view wanted) const {
+  if (wanted.empty() || iequals(d.hop.key, wanted)) return true;
+  if (!wanted.starts_with('@')) return iequals(d.hop.key, next_hop(s_.settings.relay, to_lower(wanted)).key);
+  wanted.remove_prefix(1);
+  return iequals(d.hop.key, wanted) || iends_with(d.hop.key, concat({".", wanted}));
+}
+
+void Manager::flush(std::string_view wanted, bool for_peer) {
+  constexpr Seconds kPeerMayAsk = 60;  // the answer of a dead host does not change faster
+  for (auto& [key, d] : destinations_) {
+    if (!is_named(*d, wanted)) continue;
+    if (for_peer && now() - d->flushed < kPeerMayAsk) continue;
+    d->flushed = now();
+    for (auto job : d->deferred.take_if([](const Job&) { return true; })) {
+      job.next = 0;
+      d->ready.push(job);
+    }
+    d->not_before = 0;
+    d->hosts_known_until = {};
+    for (const auto& host : d->hosts) dead_hosts_.erase(host.address.to_string());
+    s_.loop.post([this, alive = alive_, k = key] {
+      const auto found = *alive ? destinations_.find(k) : destinations_.end();
+      if (found == destinations_.end()) return;
+      auto& wanted_one = *found->second;  // the iterator may not outlive the work
+      work(wanted_one);
+      schedule(wanted_one);
+    });
   }
 }
 
-void Manager::obey(std::string_view line) {
-  const auto [order, argument] = split_once(line, ' ');
-  if (order == "flush") {  // a destination, or all
-    for (auto& [key, d] : destinations_) {
-      if (!argument.empty() && !iequals(key, argument)) continue;
-      for (auto job : d->deferred.take_if([](const Job&) { return true; })) {
-        job.next = 0;
-        d->ready.push(job);
-      }
-      d->not_before = 0;
-      d->hosts_known_until = {};
-      for (const auto& host : d->hosts) dead_hosts_.erase(host.address.to_string());
-      s_.loop.post([this, alive = alive_, k = key] {
-        const auto found = *alive ? destinations_.find(k) : destinations_.end();
-        if (found == destinations_.end()) return;
-        work(*found->second);
-        schedule(*found->second);
-      });
-    }
-    return;
+/// Their files have changed: forgets what is in memory and reads them anew. What is being sent or reported right now
+/// has its turn when that is over, so that nothing is sent twice.
+void Manager::look_again(CompactIds changed) {
+  std::erase_if(changed, [&](const CompactId& id) {
+    const auto busy = busy_.find(id);
+    if (busy == busy_.end()) return false;
+    busy->second.look = true;
+    return true;
+  });
+  const auto mine = [&](const Job& job) { return changed.contains(job.id); };
+  for (auto& [key, d] : destinations_) {
+    const auto before = d->jobs();
+    for (const auto& jobs : {d->ready.take_if(mine), d->deferred.take_if(mine)})
+      for (const auto& job : jobs) known_.erase(job.id);
+    if (d->jobs() == before) continue;
+    schedule(*d);
+    s_.loop.post([this, alive = alive_, k = key] {
+      if (*alive) drop_if_empty(k);
+    });
   }
-  const auto id = MessageId::parse(argument);
-  if (!id) return;
-  const CompactId compact(*id);
-  if (order == "look") {  // its file has changed: forget what is in memory, unless it is being sent right now
-    bool held = false;
-    for (auto& [key, d] : destinations_) {
-      const auto mine = [&](const Job& job) { return job.id == compact; };
-      held = !d->ready.take_if(mine).empty() || held;
-      held = !d->deferred.take_if(mine).empty() || held;
-      schedule(*d);
-    }
-    const auto waits = std::ranges::find(again_, id->text(), &std::pair<Seconds, std::string>::second);
-    if (waits != again_.end()) {
-      again_.erase(waits);
-      held = true;
-    }
-    if (held) {
-      known_.erase(compact);
-      shared_.erase(compact);
-    }
-    if (s_.spool.exists(spool::Box::queue, *id)) take_in(*id);
+  for (auto& verdict : verdicts_) {
+    const auto gone = std::erase_if(verdict.jobs, [&](const Job& job) {
+      if (mine(job)) known_.erase(job.id);
+      return mine(job);
+    });
+    destinations_.at(verdict.destination)->judged -= gone;
   }
+  std::erase_if(verdicts_, [](const Verdict& verdict) { return verdict.jobs.empty(); });
+  std::erase_if(again_,
+                [&](const auto& entry) { return changed.contains(entry.second) && known_.erase(entry.second) > 0; });
+  for (const auto& id : changed) {
+    if (!known_.contains(id)) shared_.erase(id);
+    fresh_.push_back(id);
+  }
+  if (!reading_) read_fresh();
+}
+
+void Manager::begin_work(const MessageId& id) { ++busy_[CompactId(id)].count; }
+
+void Manager::end_work(const MessageId& id) {
+  const auto found = busy_.find(CompactId(id));
+  if (found == busy_.end() || --found->second.count > 0) return;
+  const bool look = found->second.look;
+  busy_.erase(found);
+  if (!look) return;
+  s_.loop.post([this, alive = alive_, compact = CompactId(id)] {
+    if (*alive) look_again({compact});
+  });
 }
 
 void Manager::write_status() {
   constexpr Seconds kEvery = 2;
+  constexpr std::size_t kMoreEvery = 2000;  // destinations: a long list is written more rarely
   const auto time = now();
-  if (time - status_written_ < kEvery) return;
+  if (time - status_written_ < kEvery + destinations_.size() / kMoreEvery) return;
   status_written_ = time;
   std::string text;
   for (const auto& [key, d] : destinations_) {

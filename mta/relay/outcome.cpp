@@ -19,17 +19,16 @@ void Manager::set_state(spool::StoredMessage& message, std::size_t recipient, Re
 }
 
 bool Manager::given_up(const spool::Envelope& envelope) const {
-  const auto& relay = s_.settings.relay;
   const auto time = s_.clock.now();
   if (envelope.deliver_by && envelope.deliver_by_return && time >= *envelope.deliver_by) return true;
-  return time - envelope.arrival >=
-         (envelope.reverse_path.empty() ? std::min(relay.give_up, relay.bounce_give_up) : relay.give_up);
+  return time - envelope.arrival >= give_up_after(envelope.reverse_path.empty(), envelope.priority);
 }
 
 bool Manager::warning_due(const spool::Envelope& envelope) const {
   const auto time = s_.clock.now();
   if (envelope.deliver_by && !envelope.deliver_by_return && time >= *envelope.deliver_by) return true;
-  return time - envelope.arrival >= s_.settings.relay.delay_warning;
+  const auto after = s_.settings.relay.delay_warning;
+  return after.count() > 0 && time - envelope.arrival >= after;
 }
 
 void Manager::failed_for_good(Work& work, std::size_t recipient, const std::string& host, const smtp::Reply& reply) {
@@ -111,8 +110,8 @@ void Manager::defer(std::shared_ptr<Work> work) {
   job.next = now() + retry_after(s_.settings.relay.retry_first, s_.settings.relay.retry_most, job.attempts);
   (void)work->message.set_retry(from_seconds(job.next), job.attempts);
   auto message = std::make_shared<spool::StoredMessage>(std::move(work->message));
-  if (!job.warned && warning_due(message->envelope())) {
-    job.warned = true;
+  if (job.warned == 0 && warning_due(message->envelope())) {
+    job.warned = 1;
     warn(message);
   }
   const auto found = destinations_.find(work->destination);
@@ -173,7 +172,8 @@ std::vector<RecipientReport> Manager::reports_due(const spool::StoredMessage& me
       report.remote = note->second.host;
       report.last_attempt = note->second.time;
     }
-    if (action == ReportAction::delayed) report.retry_until = envelope.arrival + s_.settings.relay.give_up;
+    if (action == ReportAction::delayed)
+      report.retry_until = envelope.arrival + give_up_after(false, envelope.priority);
     reports.push_back(std::move(report));
   }
   return reports;
@@ -205,11 +205,14 @@ void Manager::report(std::shared_ptr<spool::StoredMessage> message, std::vector<
              {"action", to_string(reports.front().action)},
              {"to", envelope.reverse_path},
              {"recipients", reports.size()}});
-  submit(report_envelope(envelope, id, time), content, [then = std::move(then), message, id](Status status) mutable {
-    if (!status)
-      log_event(LogLevel::warning, "report-failed", {{"report", id.text()}, {"reason", status.error().text}});
-    then(status.has_value());
-  });
+  begin_work(envelope.id);
+  submit(report_envelope(envelope, id, time), content,
+         [this, then = std::move(then), message, id](Status status) mutable {
+           if (!status)
+             log_event(LogLevel::warning, "report-failed", {{"report", id.text()}, {"reason", status.error().text}});
+           then(status.has_value());
+           end_work(message->envelope().id);
+         });
 }
 
 void Manager::settle(std::shared_ptr<spool::StoredMessage> message, bool finished) {
@@ -234,7 +237,9 @@ void Manager::settle(std::shared_ptr<spool::StoredMessage> message, bool finishe
     });
     return;
   }
-  if (finished && !message->envelope().any_open()) forget(id);
+  if (!finished) return;
+  if (!message->envelope().any_open()) return forget(id);
+  take_in_again(id, std::chrono::seconds(60));  // the routes have changed meanwhile
 }
 
 void Manager::warn(std::shared_ptr<spool::StoredMessage> message) {

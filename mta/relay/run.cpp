@@ -49,6 +49,7 @@ Status open_parts(net::Service& service, Parts& parts) {
                                                          .spool = *parts.spool,
                                                          .writer = *parts.writer,
                                                          .done = *parts.done,
+                                                         .workers = service.workers(),
                                                          .tls = parts.tls});
   return {};
 }
@@ -77,7 +78,9 @@ int run(config::Settings settings) {
       service.stop();
     }
   });
-  return service.run();
+  const int code = service.run();
+  service.end_sessions();  // workers may still be reading the spool
+  return code;
 }
 
 }  // namespace mail::relay

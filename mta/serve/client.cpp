@@ -175,9 +175,7 @@ void Client::handle(smtp::Event& event) {
                  [&](const smtp::AuthCancelled&) { work().login.reset(); },
                  [&](const smtp::Verify& e) { verify(e.argument, false); },
                  [&](const smtp::Expand& e) { verify(e.argument, true); },
-                 [&](const smtp::FlushQueue&) {
-                   session_.answer({458, "4.3.0 Unable to queue messages"});
-                 },
+                 [&](const smtp::FlushQueue& e) { session_.answer(server_.flush_queue(e.argument)); },
                  [&](const smtp::ResetTransaction&) {
                    if (work_) work_->transaction.reset();
                  },

@@ -2,11 +2,14 @@
 
 #include <sys/statvfs.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/strings.h"
 #include "directory/from_settings.h"
 #include "mta/serve/client.h"
 #include "route/from_settings.h"
+#include "spool/nudge.h"
 
 namespace mail::mta {
 
@@ -75,6 +78,27 @@ bool SmtpServer::has_room() {
     log_event(enough ? LogLevel::info : LogLevel::error, enough ? "spool_room_again" : "spool_full",
               {{"free_octets", free}});
   return enough;
+}
+
+smtp::Reply SmtpServer::flush_queue(std::string_view node) {
+  constexpr unsigned kMostPerSecond = 20;  // each costs a file in the spool
+  constexpr std::size_t kLongestNode = 256;
+  // RFC 1985 section 5.2: "@" asks for the domains below it too, "#" for a queue by its name.
+  auto order = node.starts_with('#') ? node.substr(1) : node;
+  order = trim(order);
+  const auto strange = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7f'; };
+  if (order.empty() || order == "@" || order.size() > kLongestNode || std::ranges::any_of(order, strange))
+    return {501, "5.5.4 Syntax: ETRN domain, @domain or #queue"};
+  const auto second = std::chrono::duration_cast<std::chrono::seconds>(clock_.steady().time_since_epoch()).count();
+  if (flush_second_.exchange(second, std::memory_order_relaxed) != second) flushes_ = 0;
+  if (++flushes_ > kMostPerSecond) return {458, "4.3.2 Too many ask at once, try later"};
+  if (!spool::relay_runs(*spool_)) return {458, "4.3.2 The queue is not being worked on, try later"};
+  if (auto asked = spool::nudge(*spool_, {concat({"etrn ", order})}); !asked) {
+    log_event(LogLevel::warning, "etrn_failed", {{"node", node}, {"text", asked.error().text}});
+    return {458, "4.3.0 Unable to queue messages"};
+  }
+  log_event(LogLevel::info, "etrn", {{"node", node}});
+  return {250, concat({"2.0.0 Queuing for node ", printable(node), " started"})};
 }
 
 bool SmtpServer::belongs_to(const directory::User& user, std::string_view address) const {

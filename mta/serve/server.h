@@ -44,6 +44,8 @@ class SmtpServer {
   const Clock& clock() const { return clock_; }
   /// False while the spool's file system has less room than [spool] free_octets; looked at once a second.
   bool has_room();
+  /// ETRN (RFC 1985): asks the relay to try a node's mail now. The reply says whether it was asked.
+  smtp::Reply flush_queue(std::string_view node);
   /// True where `address` is this user's: itself, a detail of it, or an alias that leads to him.
   bool belongs_to(const directory::User& user, std::string_view address) const;
 
@@ -63,6 +65,8 @@ class SmtpServer {
   std::array<std::unique_ptr<smtp::ServerSettings>, 3> session_settings_;
   std::atomic<std::int64_t> room_checked_{0};  // seconds of the steady clock
   std::atomic<bool> has_room_{true};
+  std::atomic<std::int64_t> flush_second_{0};
+  std::atomic<unsigned> flushes_{0};  // in that second
 };
 
 }  // namespace mail::mta

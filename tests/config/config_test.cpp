@@ -139,6 +139,8 @@ TEST_CASE("sizes and durations print as they are read") {
     CHECK(print_duration(*parse_duration(text)) == text);
   for (const auto* text : {"", "x", "-1", "1x", "1 2", "99999999999999999999", "9999999999TB"})
     CHECK_FALSE(parse_octets(text));
+  CHECK(parse_rate("60/1m") == Rate{.count = 60, .time = std::chrono::minutes(1)});
+  for (const auto* text : {"", "60", "60/", "/1m", "0/1m", "60/0s", "-1/1m", "60/1m/1m"}) CHECK_FALSE(parse_rate(text));
   for (const auto* text : {"", "m", "5 apples", "1m x", "99999999999999999999s"}) CHECK_FALSE(parse_duration(text));
 }
 

@@ -70,8 +70,11 @@ class World:
         return found
 
     def spooled(self):
+        return self.boxes("local", "queue", "drop", "hold")
+
+    def boxes(self, *names):
         found = []
-        for box in ("local", "queue", "drop"):
+        for box in names:
             for path in glob.glob("%s/spool/%s/**/*" % (self.dir, box), recursive=True):
                 if os.path.isfile(path) and not path.endswith(".log"):
                     found.append(open(path, errors="replace", newline="").read())
@@ -107,7 +110,7 @@ def run(command, text=b"", tracer=(), seconds=20):
         return None, out.decode(errors="replace")
 
 
-def dialogue(world, tracer, to, number, command=None):
+def dialogue(world, tracer, to, number, command=None, sender="s@example.net"):
     """One SMTP session on a socket of its own, as inetd gives it; the replies."""
     with socket.create_server(("127.0.0.1", 0)) as listener:  # TCP, as from inetd: the client has an address
         ours = socket.create_connection(listener.getsockname())
@@ -130,7 +133,7 @@ def dialogue(world, tracer, to, number, command=None):
         reply()
         ours.sendall(b"EHLO client.example\r\n")
         reply()
-        ours.sendall(b"MAIL FROM:<s@example.net>\r\n")
+        ours.sendall(b"MAIL FROM:<%s>\r\n" % sender.encode())
         reply()
         ours.sendall(b"RCPT TO:<%s>\r\n" % to.encode())
         reply()
@@ -263,6 +266,8 @@ class Sink(threading.Thread):
                             text += part[1:] if part.startswith(b".") else part
                         self.messages.append(text.decode(errors="replace"))
                         say(b"250 2.0.0 taken")
+                    elif line.startswith(b"RCPT TO:<NOBODY@"):
+                        say(b"550 5.1.1 no such user")
                     elif line.startswith(b"QUIT"):
                         say(b"221 bye")
                         return
@@ -275,6 +280,7 @@ class Sink(threading.Thread):
 class Relay:
     """mta relay hands two messages on; killed between the other side's 250 and its own note of it, it may send one twice (RFC 1047)."""
     name = "relay"
+    sink = True
 
     def prepare(self, world):
         for number in (1, 2):
@@ -288,11 +294,12 @@ class Relay:
     def settle(self, world, acknowledged):
         self.until_done(world, (), 20)
 
-    def until_done(self, world, tracer, seconds):
+    def until_done(self, world, tracer, seconds, waiting=None):
+        waiting = waiting or world.spooled
         process = subprocess.Popen([*tracer, *world.program("mta", "relay")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True)
         end = time.monotonic() + seconds
-        while time.monotonic() < end and process.poll() is None and world.spooled():
+        while time.monotonic() < end and process.poll() is None and waiting():
             time.sleep(0.02)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -308,11 +315,76 @@ class Relay:
     expected = {1: (1, 2), 2: (1, 2)}
 
 
-SCENARIOS = [Pipe(), Accept(), Deliver(), Relay()]
+class Bounce(Relay):
+    """The other side refuses the recipient: the report for a sender of ours is in spool/local, the message gone. Killed between the two,
+    mta relay may report twice."""
+    name = "bounce"
+
+    def prepare(self, world):
+        assert dialogue(world, (), "nobody@example.org", 1, sender="user1@example.test"), "serve did not take the message"
+
+    def act(self, world, tracer):
+        self.until_done(world, tracer, 4 if tracer else 10)
+        return [1]
+
+    def until_done(self, world, tracer, seconds):
+        super().until_done(world, tracer, seconds, lambda: world.boxes("queue"))
+
+    def found(self, world):
+        return world.boxes("local", "queue")
+
+    def check(self, world):
+        reports = [text for text in world.boxes("local") if "Action: failed" in text]
+        return [] if reports and not world.boxes("queue") else ["no report, or the message is still there"]
+
+    expected = {1: (1, 2)}
+
+
+class Command:
+    """One `mta queue` command on two queued messages, without a daemon; then its opposite, without faults."""
+
+    def __init__(self, name, words, undo=(), before=(), expected=(1, 1)):
+        self.name, self.words, self.undo, self.before = "queue-" + name, words, undo, before
+        self.expected = {1: expected, 2: expected}
+
+    def run_all(self, world, commands):
+        for words in commands:
+            status, out = run(world.program("mta", "queue", *words))
+            assert status == 0, "mta queue %s: %s %s" % (" ".join(words), status, out)
+
+    def prepare(self, world):
+        for number in (1, 2):
+            assert dialogue(world, (), "x@example.org", number), "serve did not take the message"
+        self.run_all(world, self.before)
+
+    def act(self, world, tracer):
+        run(world.program("mta", "queue", *self.words), b"", tracer)
+        return []
+
+    def settle(self, world, acknowledged):
+        self.run_all(world, self.undo)
+        for number in (3, 4):  # the next processes recover all journals
+            assert dialogue(world, (), "x@example.org", number), "serve does not take mail after the fault"
+
+    def found(self, world):
+        return world.boxes("queue", "hold")
+
+
+SCENARIOS = [
+    Pipe(), Accept(), Deliver(), Relay(), Bounce(),
+    Command("hold", ["hold", "--all"], undo=[["release", "--all"]]),
+    Command("release", ["release", "--all"], before=[["hold", "--all"]], undo=[["hold", "--all"]]),
+    Command("retry", ["retry", "--all"]),
+    # Deleted, or still there; and what the second, undisturbed command deletes stays away.
+    Command("delete", ["delete", "--all"], expected=(0, 1)),
+    Command("delete-again", ["delete", "--all"], undo=[["delete", "--all"]], expected=(0, 0)),
+    # Killed between the new message and the end of the old one, there are both.
+    Command("move", ["move", "--all", "--to", "y@example.org"], expected=(1, 2)),
+]
 
 
 def make_world(build, scenario):
-    sink = Sink() if scenario.name == "relay" else None
+    sink = Sink() if getattr(scenario, "sink", False) else None
     world = World(build, sink.port if sink else 1)
     world.sink = sink
     scenario.prepare(world)
@@ -324,7 +396,7 @@ def points(build, scenario):
     world = make_world(build, scenario)
     log = os.path.join(tempfile.gettempdir(), "relais-inject-%d.log" % os.getpid())
     acknowledged = scenario.act(world, ("strace", "-f", "-qq", "-o", log, "-e", "trace=" + ",".join("?" + c for c in ERRORS)))
-    assert acknowledged, scenario.name + ": fails without any fault; log: " + open(world.dir + "/log").read()[-2000:]
+    assert acknowledged or isinstance(scenario, Command), scenario.name + ": fails without any fault; log: " + open(world.dir + "/log").read()[-2000:]
     seen, touched, found = {}, False, set()
     for line in open(log, errors="replace"):
         match = CALL.match(line)
@@ -351,6 +423,7 @@ def try_point(build, scenario, call, number, fault):
     except AssertionError as error:
         wrong.append(str(error))
     found = scenario.found(world)
+    wrong += scenario.check(world) if hasattr(scenario, "check") else []
     if not whole(found):
         wrong.append("a message is not whole")
     for wanted, (least, most) in scenario.expected.items():

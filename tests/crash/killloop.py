@@ -11,9 +11,7 @@ import collections
 import imaplib
 import os
 import random
-import signal
 import smtplib
-import subprocess
 import sys
 import threading
 import time
@@ -21,45 +19,12 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from chain import BUILD, SKIPPED, Chain, wait_until  # noqa: E402
 from sink import Sink  # noqa: E402
+from victim import Victim  # noqa: E402
 
 
-class Program:
-    """One program that is killed and started again, as an init would."""
-
-    def __init__(self, chain, name, *arguments):
-        self.command = [os.path.join(chain["BIN_DIR"], name), *arguments, "-c", chain["CONFIG"]]
-        self.name = " ".join([name, *arguments])
-        self.log = open(os.path.join(chain.directory, "killloop.log"), "ab")
-        self.kills = 0
-        self.early = 0
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
-
-    def kill(self):
-        if self.process.poll() is not None:
-            self.early += 1  # it ended by itself: a crash, or a port that was still taken
-            self.log.write(f"{self.name} had ended with {self.process.returncode}\n".encode())
-        else:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.kills += 1
-        self.process.wait()
-        self.start()
-
-    def keep(self):
-        if self.process.poll() is not None:
-            self.early += 1
-            self.start()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+def program(chain, name, *arguments):
+    return Victim(" ".join([name, *arguments]), [os.path.join(chain["BIN_DIR"], name), *arguments, "-c", chain["CONFIG"]],
+                  os.path.join(chain.directory, "killloop.log"))
 
 
 class Pump:
@@ -153,9 +118,9 @@ def main():
     options.add_argument("--senders", type=int, default=4)
     options.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     chosen = options.parse_args()
-    for program in ("mta", "mda", "pop3d", "imapd", "mua"):
-        if not os.access(os.path.join(BUILD, program, program), os.X_OK):
-            print(f"SKIPPED: killloop: {BUILD}/{program}/{program} is not built")
+    for name in ("mta", "mda", "pop3d", "imapd", "mua"):
+        if not os.access(os.path.join(BUILD, name, name), os.X_OK):
+            print(f"SKIPPED: killloop: {BUILD}/{name}/{name} is not built")
             return SKIPPED
     random.seed(chosen.seed)
     chance = random.Random(chosen.seed)
@@ -165,8 +130,8 @@ def main():
     programs = []
     try:
         chain.stop()  # its directory stays; the programs are started one by one from here
-        programs = [Program(chain, "mta", "serve"), Program(chain, "mta", "relay"), Program(chain, "mda", "--daemon"),
-                    Program(chain, "imapd"), Program(chain, "pop3d")]
+        programs = [program(chain, "mta", "serve"), program(chain, "mta", "relay"), program(chain, "mda", "--daemon"),
+                    program(chain, "imapd"), program(chain, "pop3d")]
         pump = Pump(chain, "far.example")
         kinds = ["smtp"] * chosen.senders + ["append", "remote"]
         threads = [threading.Thread(target=pump.run, args=(kind, chosen.seed + i), daemon=True) for i, kind in enumerate(kinds)]
@@ -180,14 +145,14 @@ def main():
         for thread in threads:
             thread.join(15)
         time.sleep(0.5)
-        for program in programs:
-            program.keep()
+        for victim in programs:
+            victim.keep()
 
         cut = set()
 
         def missing():
-            for program in programs:
-                program.keep()
+            for victim in programs:
+                victim.keep()
             one, two = found_in(chain, 1, cut), found_in(chain, 2, cut)
             remote = collections.Counter(c.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for _, _, c in list(sink.messages))
             lost = []
@@ -210,8 +175,8 @@ def main():
         print(f"killloop: seed {chosen.seed}: {sum(p.kills for p in programs)} kills, {len(pump.acknowledged)} acknowledged "
               f"({', '.join(f'{n} {k}' for k, n in sorted(kinds.items()))}), {pump.refused} sessions broken, "
               f"{len(lost)} lost, {len(cut)} cut short, {sum(duplicates.values())} duplicates {dict(duplicates) or ''}")
-        for program in programs:
-            print(f"  {program.name}: killed {program.kills} times, ended by itself {program.early} times")
+        for victim in programs:
+            print(f"  {victim}")
         if lost or cut or not pump.acknowledged:
             print("lost:", lost[:20], "cut:", sorted(cut)[:20])
             with open(os.path.join(chain.directory, "killloop.log"), errors="replace") as f:
@@ -219,8 +184,8 @@ def main():
             return 1
         return 0
     finally:
-        for program in programs:
-            program.stop()
+        for victim in programs:
+            victim.stop()
         sink.close()
         if os.environ.get("RELAIS_KEEP"):
             print("kept:", chain.directory)

@@ -6,127 +6,14 @@
 #include <fstream>
 #include <thread>
 
-#include "base/strings.h"
-#include "directory/from_settings.h"
 #include "mta/relay/attempts_log.h"
-#include "mta/relay/manager.h"
-#include "route/from_settings.h"
 #include "spool/drop.h"
 #include "spool/journal.h"
-#include "tests/mta/sink.h"
-#include "tests/support/fixtures.h"
+#include "tests/mta/relay_fixture.h"
 
 using namespace mail;
 using namespace mail::relay;
-using mail::test::Sink;
-using mail::test::TemporaryDirectory;
-using spool::Box;
-
-namespace {
-
-constexpr std::string_view kContent = "Subject: hello\r\nMessage-ID: <1@example.net>\r\n\r\nBody.\r\n";
-
-/// A relay that runs in the test's own thread.
-struct Relay {
-  TemporaryDirectory temporary;
-  config::Settings settings;
-  std::unique_ptr<net::Loop> loop = std::move(*net::Loop::open());
-  net::TableResolver resolver{*loop};
-  ManualClock clock{WallTime(std::chrono::seconds(1'800'000'000))};
-  std::unique_ptr<directory::Directory> directory;
-  std::unique_ptr<route::Router> router;
-  std::unique_ptr<spool::Spool> spool;
-  std::unique_ptr<spool::Writer> writer;
-  std::unique_ptr<spool::DoneJournal> done;
-  std::unique_ptr<Manager> manager;
-
-  Relay() {
-    settings.host.name = "mx.home.example";
-    settings.host.domains = {"home.example"};
-    settings.relay.private_targets = true;
-    settings.users.passwd_file = temporary / "users";
-    settings.users.aliases_file = temporary / "aliases";
-    std::ofstream(temporary / "users") << "ann:{PLAIN}x::::/home/ann::\npostmaster:{PLAIN}x::::/home/p::\n";
-    std::ofstream(temporary / "aliases") << "list: ann, bob@far.example\n";
-  }
-  void route(const std::string& domain, const Sink& sink) {
-    settings.relay.routes[domain] = concat({"127.0.0.1:", decimal(sink.port)});
-  }
-  void start() {
-    auto users = directory::Directory::open(directory::options_from(settings), clock);
-    REQUIRE(users);
-    directory = std::move(*users);
-    router = std::make_unique<route::Router>(*directory, route::options_from(settings));
-    auto opened = spool::Spool::open(temporary / "spool");
-    REQUIRE(opened);
-    spool = std::make_unique<spool::Spool>(std::move(*opened));
-    spool::WriterOptions options;
-    options.segment_octets = 1 << 20;
-    auto w = spool::Writer::open(*spool, "relay", options);
-    REQUIRE(w);
-    writer = std::move(*w);
-    auto d = spool::DoneJournal::open(*spool, "relay", 1 << 16);
-    REQUIRE(d);
-    done = std::move(*d);
-    begin();
-  }
-  void begin() {
-    manager = std::make_unique<Manager>(Surroundings{.loop = *loop,
-                                                     .resolver = resolver,
-                                                     .settings = settings,
-                                                     .router = *router,
-                                                     .spool = *spool,
-                                                     .writer = *writer,
-                                                     .done = *done,
-                                                     .clock = clock,
-                                                     .tls = {}});
-    REQUIRE(manager->start());
-  }
-  ~Relay() {
-    manager.reset();
-    done.reset();
-    writer.reset();
-  }
-  MessageId put(std::vector<std::string> recipients, std::string reverse_path = "sender@client.example",
-                std::string_view content = kContent) {
-    spool::Envelope e;
-    e.id = MessageId::generate();
-    e.arrival = clock.now();
-    e.reverse_path = std::move(reverse_path);
-    for (auto& r : recipients) e.recipients.push_back({.forward_path = r});
-    return put(e, content);
-  }
-  MessageId put(const spool::Envelope& e, std::string_view content = kContent) {
-    REQUIRE(writer->put({{Box::queue, e}}, content));
-    return e.id;
-  }
-  /// Runs the loop until it holds, `most` at most.
-  template <class Condition>
-  bool until(Condition condition, std::chrono::milliseconds most = std::chrono::seconds(10)) {
-    const auto end = std::chrono::steady_clock::now() + most;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      loop->run_once(std::chrono::milliseconds(10));
-    }
-    return true;
-  }
-  std::vector<spool::StoredMessage> all(Box box) {
-    std::vector<spool::StoredMessage> out;
-    const auto ids = spool->list(box);
-    REQUIRE(ids);
-    for (const auto& id : *ids) {
-      auto message = spool::StoredMessage::open(*spool, box, id);
-      REQUIRE(message);
-      out.push_back(std::move(*message));
-    }
-    return out;
-  }
-  std::size_t count(Box box) { return spool->list(box)->size(); }
-};
-
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
-}  // namespace
+using namespace mail::test;
 
 TEST_CASE("a message goes to its host whole, and leaves the queue") {
   Sink sink;
@@ -310,6 +197,26 @@ TEST_CASE("too many Received fields are a loop") {
   CHECK(sink.count() == 0);
 }
 
+TEST_CASE("so are a dozen Received fields of our own") {
+  Relay relay;
+  Sink sink;
+  relay.route("far.example", sink);
+  relay.start();
+  const auto with = [](int count, std::string_view name) {
+    std::string content;
+    for (int i = 0; i < count; ++i)
+      content += concat({"Received: from a\r\n\tby ", name, " (Relais) with ESMTP id x\r\n"});
+    return content + "Subject: x\r\n\r\n";
+  };
+  relay.put({"bob@far.example"}, "ann@home.example", with(12, "other.example"));
+  relay.put({"bob@far.example"}, "ann@home.example", with(10, "mx.home.example"));
+  REQUIRE(relay.until([&] { return sink.count() == 2; }));
+  relay.put({"bob@far.example"}, "ann@home.example", with(11, "MX.home.example"));
+  REQUIRE(relay.until([&] { return relay.count(Box::local) == 1 && relay.count(Box::queue) == 0; }));
+  CHECK(contains(relay.all(Box::local)[0].content(), "Status: 5.4.6"));
+  CHECK(sink.count() == 2);
+}
+
 TEST_CASE("NOTIFY=SUCCESS without DSN at the peer: relayed is reported by us; NEVER stays silent") {
   Sink sink([](const std::string& line) { return contains(line, "TO:<bad") ? "550 5.1.1 no" : ""; });
   Relay relay;
@@ -344,10 +251,7 @@ TEST_CASE("a reply to the dot that never comes keeps the message") {
   relay.route("far.example", sink);
   relay.start();
   const auto id = relay.put({"bob@far.example"});
-  REQUIRE(relay.until([&] {
-    const auto envelope = spool::read_envelope(*relay.spool, Box::queue, id);
-    return envelope && envelope->attempts == 1;
-  }));
+  REQUIRE(relay.until([&] { return relay.attempts(id) == 1; }));
   CHECK(relay.count(Box::queue) == 1);
 }
 
@@ -362,34 +266,4 @@ TEST_CASE("stopping lets transactions end") {
   relay.manager->stop([&] { stopped = true; });
   REQUIRE(relay.until([&] { return stopped; }));
   CHECK(sink.count() + relay.count(Box::queue) == 50);
-}
-
-TEST_CASE("retry times grow to their limit, a tenth more or less") {
-  using std::chrono::seconds;
-  CHECK(retry_after(seconds(60), seconds(14400), 1) >= 54);
-  CHECK(retry_after(seconds(60), seconds(14400), 1) <= 66);
-  CHECK(retry_after(seconds(60), seconds(14400), 3) >= 216);
-  CHECK(retry_after(seconds(60), seconds(14400), 60000) <= 15840);
-}
-
-TEST_CASE("lanes: one sender's thousand does not delay another's one") {
-  Lanes lanes;
-  Job job;
-  for (std::uint32_t i = 0; i < 1000; ++i) {
-    job.arrival = i;
-    job.lane = 1;
-    lanes.push(job);
-  }
-  job.lane = 2;
-  job.arrival = 5000;
-  lanes.push(job);
-  (void)lanes.pop();
-  const auto second = lanes.pop(), third = lanes.pop();
-  CHECK((second->arrival == 5000 || third->arrival == 5000));
-  Seconds last = 0;
-  while (const auto next = lanes.pop()) {
-    CHECK(next->arrival >= last);
-    last = next->arrival;
-  }
-  CHECK(lanes.empty());
 }

@@ -279,7 +279,8 @@ Status LocalQueue::hand_over(Job& job) {
     if (!needs_report(job.envelope.recipients[i].state)) continue;
     positions.push_back(i);
     report.recipients.push_back(job.envelope.recipients[i]);
-    report.recipients.back().user.clear();
+    // With its user a success is reported as a delivery, not as handed on.
+    if (report.recipients.back().state != RecipientState::report_success) report.recipients.back().user.clear();
     report.recipients.back().detail.clear();
   }
   if (positions.empty()) return {};

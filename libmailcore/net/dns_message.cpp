@@ -121,35 +121,44 @@ std::string joined_strings(std::string_view data) {
   return out;
 }
 
-void add_record(DnsAnswer& answer, DnsType type, const Record& record, std::string_view message) {
+/// False: its data is not what the type has.
+bool add_record(DnsAnswer& answer, DnsType type, const Record& record, std::string_view message) {
   const auto data = message.substr(record.at, record.octets);
   switch (type) {
     case DnsType::a:
-      if (data.size() == 4) answer.addresses.push_back(IpAddress::v4(data.data()));
+      if (data.size() != 4) return false;
+      answer.addresses.push_back(IpAddress::v4(data.data()));
       break;
     case DnsType::aaaa:
-      if (data.size() == 16) answer.addresses.push_back(IpAddress::v6(data.data()));
+      if (data.size() != 16) return false;
+      answer.addresses.push_back(IpAddress::v6(data.data()));
       break;
     case DnsType::mx: {
-      if (data.size() < 3) break;
+      if (data.size() < 3) return false;
       const auto preference =
           static_cast<std::uint16_t>(static_cast<unsigned char>(data[0]) << 8U | static_cast<unsigned char>(data[1]));
-      if (auto name = name_at(message, record.at + 2)) answer.mx.push_back({preference, std::move(*name)});
+      auto name = name_at(message, record.at + 2);
+      if (!name) return false;
+      answer.mx.push_back({preference, std::move(*name)});
       break;
     }
     case DnsType::ptr:
-    case DnsType::cname:
-      if (auto name = name_at(message, record.at)) answer.texts.push_back(std::move(*name));
+    case DnsType::cname: {
+      auto name = name_at(message, record.at);
+      if (!name) return false;
+      answer.texts.push_back(std::move(*name));
       break;
+    }
     case DnsType::txt:
       answer.texts.push_back(joined_strings(data));
       break;
     case DnsType::tlsa:
-      if (data.size() >= 3)
-        answer.tlsa.push_back({static_cast<std::uint8_t>(data[0]), static_cast<std::uint8_t>(data[1]),
-                               static_cast<std::uint8_t>(data[2]), std::string(data.substr(3))});
+      if (data.size() < 3) return false;
+      answer.tlsa.push_back({static_cast<std::uint8_t>(data[0]), static_cast<std::uint8_t>(data[1]),
+                             static_cast<std::uint8_t>(data[2]), std::string(data.substr(3))});
       break;
   }
+  return true;
 }
 
 struct Header {
@@ -240,7 +249,7 @@ DnsResult parse_dns_answer(std::string_view octets, DnsType type, std::string_vi
   bool found = false;
   for (const auto& record : records) {
     if (record.owner != answer.canonical_name) continue;  // what was not asked for is not believed
-    add_record(answer, type, record, octets);
+    if (!add_record(answer, type, record, octets)) return fail(Error::Kind::temporary, what + "malformed record");
     ttl = std::min(ttl, record.ttl);
     found = true;
   }

@@ -165,6 +165,8 @@ std::vector<RecipientReport> Manager::reports_due(const spool::StoredMessage& me
   for (std::size_t i = 0; i < envelope.recipients.size(); ++i) {
     if (envelope.recipients[i].state != wanted_state) continue;
     RecipientReport report{.recipient = envelope.recipients[i], .action = action};
+    // A recipient with a user of ours was mda's: in the mailbox, not handed on (RFC 3464 section 2.3.3).
+    if (action == ReportAction::relayed && !report.recipient.user.empty()) report.action = ReportAction::delivered;
     report.status = action == ReportAction::failed ? "5.0.0" : action == ReportAction::delayed ? "4.0.0" : "2.0.0";
     if (const auto note = notes.find(i); note != notes.end() && action != ReportAction::relayed) {
       if (!note->second.status.empty()) report.status = note->second.status;

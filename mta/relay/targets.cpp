@@ -175,6 +175,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
 
   bool is_us(const Host& host) const {
     if (iequals(host.name, rules.own_name)) return true;
+    if (hop.port != 25) return false;  // several of us on one host, each with a name of its own
     const auto own = [this](const IpAddress& address) {
       return std::ranges::find(rules.own_addresses, address) != rules.own_addresses.end();
     };
@@ -185,7 +186,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     // We stand among the MX ourselves: only better ones are tried, else mail would go in a circle (RFC 5321
     // section 5.1).
     std::optional<std::uint16_t> own_preference;
-    if (hop.by_mx && hop.port == 25)
+    if (hop.by_mx)
       for (const auto& host : hosts)
         if (is_us(host)) own_preference = std::min(host.preference, own_preference.value_or(host.preference));
     std::vector<HostAddress> found;

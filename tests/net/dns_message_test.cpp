@@ -110,3 +110,16 @@ TEST_CASE("names that can be asked for") {
   CHECK_FALSE(normal_name(std::string(64, 'a') + ".test"));
   CHECK_FALSE(normal_name(std::string(254, 'a')));
 }
+
+TEST_CASE("a record whose data is not what its type has is an error that may pass, never a null MX") {
+  for (const auto& [type, data] : std::vector<std::pair<DnsType, std::string>>{{DnsType::a, "\1\2\3"},
+                                                                               {DnsType::aaaa, "\1\2\3\4"},
+                                                                               {DnsType::mx, u16(10)},
+                                                                               {DnsType::mx, u16(10) + "\xc0\xff"},
+                                                                               {DnsType::ptr, "\x05x"},
+                                                                               {DnsType::tlsa, "\3\1"}}) {
+    const auto answer = parse(message(0, {record("example.test", static_cast<unsigned>(type), data)}), type);
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().kind == Error::Kind::temporary);
+  }
+}

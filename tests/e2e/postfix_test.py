@@ -8,34 +8,19 @@ import subprocess
 import tempfile
 from email.message import EmailMessage
 
-from chain import SOURCE, Skip, free_base, has, run, wait_until
+import packages
+from chain import Skip, free_base, has, run, wait_until
 
 PORT = free_base(2)
 DIRECTORY = None
 POSTFIX = None
 
 
-def unpacked():
-    """Where Postfix is, unpacked: from the cache, or from Debian's archive by apt."""
-    cache = os.path.join(SOURCE, "build", "e2e-postfix")
-    if os.path.exists(cache + "/usr/sbin/postfix"):
-        return cache
-    os.makedirs(cache, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "postfix"], cwd=folder, capture_output=True)
-        debs = glob.glob(folder + "/*.deb")
-        if done.returncode or not debs or subprocess.run(["dpkg", "-x", debs[0], cache], capture_output=True).returncode:
-            raise Skip("Debian's package postfix cannot be downloaded here")
-    return cache
-
-
 def setup():
     global DIRECTORY, POSTFIX
     if os.geteuid() != 0:
         raise Skip("Postfix starts as root only")
-    if shutil.which("dpkg") is None:
-        raise Skip("dpkg is not installed")
-    POSTFIX = unpacked()
+    POSTFIX = packages.unpacked("postfix", "postfix")
     DIRECTORY = tempfile.mkdtemp(prefix="relais-postfix-", dir="/tmp")
     os.chmod(DIRECTORY, 0o755)
     return {"routes": [f"peer.example=127.0.0.1:{PORT}"]}

@@ -1,5 +1,11 @@
 """Servers that misbehave towards our relay: nothing is taken for delivered without the 250 to the dot, nothing is lost, each try ends."""
+import select
 import smtplib
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
 import time
 
 from chain import equal, has, run, wait_until
@@ -31,7 +37,83 @@ def first_dot():
     return script
 
 
+def reset(connection):
+    """A TCP reset in the place of a reply."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.shutdown(socket.SHUT_RD)
+    connection.close()
+    raise OSError("reset")
+
+
+def slowly(reply, pause=0.4):
+    def send(connection):
+        for octet in reply:
+            connection.sendall(bytes([octet]))
+            time.sleep(pause)
+    return send
+
+
+def endless(line):
+    def send(connection):
+        for _ in range(2000):
+            connection.sendall(line * 1000)
+        raise OSError("took it all")
+    return send
+
+
+def silence(connection):
+    time.sleep(6)
+    raise OSError("nothing was said")
+
+
+EARLY = []  # what came before the reply to EHLO under TLS was sent
+
+
+def late_ehlo():
+    """Under TLS the reply to EHLO comes late: a client that took the injected one for it has sent MAIL by then."""
+    state = {"n": 0}
+
+    def script(verb, line):
+        if verb != "EHLO":
+            return None
+        state["n"] += 1
+        if state["n"] != 2:
+            return None
+
+        def send(connection):
+            if select.select([connection], [], [], 0.5)[0]:
+                EARLY.append(connection.recv(1000))
+            connection.sendall(b"250-sink.example\r\n250 8BITMIME\r\n")
+        return send
+    return script
+
+
+STAGES = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "BODY", "DOT")
+
+
+def at(stage, what):
+    return once(lambda verb, line: what if verb == stage else None)
+
+
+def server_context():
+    """A certificate that nobody knows: good enough for a relay that does not ask."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                        "/CN=sink.example", "-keyout", folder + "/key", "-out", folder + "/crt"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder + "/crt", folder + "/key")
+        return context
+
+
 def setup():
+    for stage in STAGES:
+        SINKS["reset-" + stage.lower()] = Sink(script=at(stage, reset))
+    SINKS["slow"] = Sink(script=at("EHLO", slowly(b"250 sink.example ESMTP\r\n")))
+    SINKS["slow-dot"] = Sink(script=at("DOT", slowly(b"250 2.0.0 never finished")))
+    SINKS["endless-ehlo"] = Sink(script=at("EHLO", endless(b"250-X-MORE\r\n")))
+    SINKS["endless-dot"] = Sink(script=at("DOT", endless(b"250-more\r\n")))
+    SINKS["half-open"] = Sink(script=at("CONNECT", silence))
+    SINKS["injected"] = Sink(script=late_ehlo(), tls=server_context(), before_tls=b"250 injected.example\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n")
     SINKS["endless"] = Sink(script=once(lambda verb, line: b"220-" + b"x" * 100000 + b"\r\n" * 1 + b"220 y\r\n" if verb == "CONNECT" else None))
     SINKS["early"] = Sink(script=once(lambda verb, line: b"250 ok\r\n250 2.0.0 already taken\r\n354 go\r\n" if verb == "RCPT" else None))
     SINKS["refused-dot"] = Sink(script=first_dot())
@@ -40,7 +122,7 @@ def setup():
     SINKS["never"] = Sink(script=lambda verb, line: b"550 5.1.1 no such user; echo ; rm -rf /\r\n" if verb == "RCPT" else None)
     SINKS["plain"] = Sink(extensions=())
     return {"routes": [f"{name}.example={sink.address}" for name, sink in SINKS.items()],
-            "extra": '[relay]\nretry_first = "1s"\nretry_most = "1s"\nprivate_targets = true\ncommand_timeout = "5s"\n'}
+            "extra": '[relay]\nretry_first = "1s"\nretry_most = "1s"\nprivate_targets = true\ncommand_timeout = "2s"\ndata_timeout = "2s"\n'}
 
 
 def teardown():
@@ -65,6 +147,23 @@ def test_each_misbehaviour_is_temporary(chain):
         messages = taken(name, f"to {name}")
         has(messages[0][2].decode(), "\r\n.\r\n..x\r\nend é\r\n")
         equal(b"\n" in messages[0][2].replace(b"\r\n", b""), False, "bare LF")
+
+
+def test_resets_slowness_and_endless_replies_are_temporary(chain):
+    names = [f"reset-{stage.lower()}" for stage in STAGES] + ["slow", "slow-dot", "endless-ehlo", "endless-dot", "half-open"]
+    for name in names:
+        submit(chain, f"x@{name}.example", f"to {name}", ["BODY=8BITMIME"])
+    for name in names:
+        taken(name, f"to {name}")
+    time.sleep(0.5)
+    for name in names:
+        equal(len(SINKS[name].find(f"Subject: to {name}\r\n".encode())), 1, name)
+
+
+def test_replies_injected_before_starttls_are_dropped(chain):
+    submit(chain, "x@injected.example", "to injected", ["BODY=8BITMIME"])
+    taken("injected", "to injected")
+    equal(EARLY, [])
 
 
 def test_refused_recipient_bounces_once(chain):

@@ -16,6 +16,7 @@ allow message "base"
 allow smtp "base message sasl"
 allow imap "base message sasl"
 allow pop3 "base message sasl"
+allow milter "base message smtp"
 allow sasl "base"
 allow net "base config"
 allow directory "base config sasl message"
@@ -28,7 +29,7 @@ forbid() { # forbid LAYERS PATTERN WHY
     [ -z "$found" ] || { printf '%s\n' "$found" "layers: $layer: $3"; failed=1; }
   done
 }
-forbid "base config message smtp imap pop3 sasl directory spool store route" '#include <(event2/|ares|openssl/ssl)' "only net/ meets libevent, c-ares and TLS headers"
-forbid "message smtp imap pop3 sasl" '#include <(sys/socket|fcntl|unistd|thread|fstream|filesystem)' "a protocol core knows no sockets, files or threads"
+forbid "base config message smtp imap pop3 milter sasl directory spool store route" '#include <(event2/|ares|openssl/ssl)' "only net/ meets libevent, c-ares and TLS headers"
+forbid "message smtp imap pop3 milter sasl" '#include <(sys/socket|fcntl|unistd|thread|fstream|filesystem)' "a protocol core knows no sockets, files or threads"
 [ $failed = 0 ] && echo "layers: ok"
 exit $failed

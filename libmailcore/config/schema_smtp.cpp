@@ -43,6 +43,9 @@ Rows smtp_rows() {
       row<&Settings::policy, &Policy::allow_clients>("policy.allow_clients",
                                                      "Networks that no other check of this section applies to."),
       row<&Settings::policy, &Policy::deny_clients>("policy.deny_clients", "Networks that no mail is taken from."),
+      row<&Settings::policy, &Policy::allow_names>(
+          "policy.allow_names", "Names of clients that are spared the checks behind this one: name or .domain."),
+      row<&Settings::policy, &Policy::deny_names>("policy.deny_names", "Names of clients that no mail is taken from."),
       row<&Settings::policy, &Policy::allow_senders>(
           "policy.allow_senders",
           "Senders that are spared the checks behind this one: user@domain, domain, .domain (below it) or user@."),
@@ -82,6 +85,19 @@ Rows smtp_rows() {
       row<&Settings::policy, &Policy::delegation_timeout>("policy.delegation_timeout", "Wait for its answer."),
       row<&Settings::policy, &Policy::delegation_failure>("policy.delegation_failure",
                                                           "What happens when it does not answer.", {"accept", "defer"}),
+      row<&Settings::policy, &Policy::delegation_stages>("policy.delegation_stages",
+                                                         "When it is asked: HELO, MAIL, RCPT, DATA, END-OF-MESSAGE."),
+      row<&Settings::policy, &Policy::milters>(
+          "policy.milters",
+          "Mail filters, in their order: unix:/path or address:port, behind a blank its own failure action."),
+      row<&Settings::policy, &Policy::milter_failure>("policy.milter_failure",
+                                                      "What happens when a mail filter does not answer.",
+                                                      {"accept", "tempfail", "reject", "quarantine"}),
+      row<&Settings::policy, &Policy::milter_connect_timeout>("policy.milter_connect_timeout",
+                                                              "Wait for the connection to a mail filter."),
+      row<&Settings::policy, &Policy::milter_timeout>("policy.milter_timeout", "Wait for a mail filter's answer."),
+      row<&Settings::policy, &Policy::milter_message_timeout>("policy.milter_message_timeout",
+                                                              "Wait for its answer to a whole message."),
 
       row<&Settings::lmtp, &Lmtp::listen>("lmtp.listen", "Addresses where mda speaks LMTP."),
       row<&Settings::lmtp, &Lmtp::connections>("lmtp.connections", "Open LMTP connections."),

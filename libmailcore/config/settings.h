@@ -125,7 +125,8 @@ struct Smtp {
 /// What `mta serve` asks about a client before it takes mail from it; clients that are trusted (AUTH,
 /// smtp.relay_networks) only meet the rates.
 struct Policy {
-  Networks allow_clients, deny_clients;  ///< Allowed: no other check. Denied: refused at MAIL.
+  Networks allow_clients, deny_clients;  ///< Allowed: no other check. Denied: refused at once.
+  Strings allow_names, deny_names;       ///< Of clients, by DNS: "name" or ".domain". Allowed: as allow_senders.
   Strings allow_senders, deny_senders;   ///< "user@domain", "domain", ".domain" (below it) or "user@".
   Strings allow_recipients, deny_recipients;
   Strings deny_helo;
@@ -145,6 +146,12 @@ struct Policy {
   std::string delegation;  ///< Postfix policy server; "host:port" with an address, or "unix:/path".
   milliseconds delegation_timeout{10000};
   std::string delegation_failure = "accept";  ///< accept, defer
+  Strings delegation_stages{"RCPT"};          ///< HELO, MAIL, RCPT, DATA, END-OF-MESSAGE
+  Strings milters;                          ///< "unix:/path" or "address:port", behind a blank its own failure action.
+  std::string milter_failure = "tempfail";  ///< accept, tempfail, reject, quarantine
+  milliseconds milter_connect_timeout{30000};
+  milliseconds milter_timeout{30000};
+  milliseconds milter_message_timeout{300000};
 };
 
 struct Lmtp {

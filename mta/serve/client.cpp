@@ -8,6 +8,7 @@
 #include "message/address.h"
 #include "message/date.h"
 #include "message/header.h"
+#include "mta/serve/client_work.h"
 #include "mta/serve/trace_field.h"
 
 namespace mail::mta {
@@ -25,17 +26,6 @@ bool has_eight_bit(std::string_view octets) {
 }
 
 }  // namespace
-
-struct Client::Work {
-  Transaction transaction;
-  std::unique_ptr<spool::Incoming> incoming;
-  HeaderGate header;
-  std::optional<smtp::Reply> refusal;  // of the message that is coming in
-  bool look_for_eight_bit = false;
-  bool eight_bit = false;
-  std::optional<directory::User> user;
-  std::unique_ptr<directory::Login> login;
-};
 
 Client::Client(SmtpServer& server, std::unique_ptr<net::Connection> connection, Service service)
     : net::Session(std::move(connection)),
@@ -66,13 +56,22 @@ void Client::on_ready() {
     policy_ =
         std::make_unique<ClientPolicy>(server_.policy_checks(), loop(), server_.resolver(loop()), connection().peer());
     auto refusal = service_ == Service::smtp ? policy_->connected() : std::nullopt;
-    if (refusal) {
-      refuse("connect", *refusal, {});
-      session_.greet(*refusal);
-      restart_timeout();
-      return pump();
-    }
+    if (refusal) return refuse_connection(*std::move(refusal));
   }
+  const bool filters = !server_.filters().list.empty() && !policy_->allowed();
+  filters ? open_filters() : greet_when_due();
+}
+
+void Client::refuse_connection(smtp::Reply refusal) {
+  // The greeting knows these two only (RFC 5321 section 4.3.2).
+  refusal.code = refusal.temporary() ? 421 : 554;
+  refuse("connect", refusal, {});
+  session_.greet(std::move(refusal));
+  restart_timeout();
+  pump();
+}
+
+void Client::greet_when_due() {
   if (settings().smtp.greeting_delay.count() == 0 || service_ != Service::smtp) return greet();
   // Who talks before the greeting is no mail server (threats: early talkers).
   delay_ = std::make_unique<net::Timer>(loop(), alive_.guard([this] {
@@ -146,7 +145,7 @@ void Client::pump() {
   }
   pumping_ = false;
   if (acted && !connection().is_closing()) restart_timeout();
-  const bool full = session_.waiting() && session_.held_octets() > kMostHeldOctets;
+  const bool full = session_.held_octets() > kMostHeldOctets;
   if (full != paused_ && connection().is_open()) {
     paused_ = full;
     full ? connection().pause_reading() : connection().resume_reading();
@@ -156,14 +155,14 @@ void Client::pump() {
 void Client::handle(smtp::Event& event) {
   std::visit(overloaded{
                  [&](const smtp::SendReply& e) { connection().write(e.wire); },
-                 [&](const smtp::CheckHello& e) { check_hello(e.domain); },
+                 [&](const smtp::CheckHello& e) { check_hello(e); },
                  [&](const smtp::CheckSender& e) { check_sender(e.arguments); },
                  [&](const smtp::CheckRecipient& e) { check_recipient(e.arguments); },
                  [&](const smtp::BeginMessage&) { begin_message(); },
                  [&](const smtp::BodyOctets& e) { add_octets(e.octets); },
                  [&](const smtp::AbandonMessage& e) {
                    refuse("data", {550, std::string(e.why)}, {});
-                   work().incoming.reset();
+                   drop_message({550, std::string(e.why)});
                  },
                  [&](const smtp::EndOfMessage& e) { end_message(e.octets); },
                  [&](const smtp::BeginTls&) { connection().start_tls(server_.tls()); },
@@ -178,6 +177,7 @@ void Client::handle(smtp::Event& event) {
                  [&](const smtp::FlushQueue& e) { session_.answer(server_.flush_queue(e.argument)); },
                  [&](const smtp::ResetTransaction&) {
                    if (work_) work_->transaction.reset();
+                   if (filters_) filters_->reset();
                  },
                  [&](const smtp::Close&) { connection().close_when_written(); },
              },
@@ -208,28 +208,42 @@ ClientPolicy::Question Client::policy_question() {
     question.id = work_->transaction.id().text();
     question.recipients = work_->transaction.local_count() + work_->transaction.remote_count();
   }
+  if (const auto tls = connection().tls_info()) {
+    question.tls_version = tls->version;
+    question.tls_cipher = tls->cipher;
+  }
   return question;
 }
 
-template <class Then>
-void Client::ask_policy(void (ClientPolicy::*stage)(const ClientPolicy::Question&, const ClientPolicy::Callback&),
-                        ClientPolicy::Question question, std::string_view stage_name, Then then) {
-  if (!policy_) return then();
-  const auto subject = question.recipient.empty() ? question.sender : question.recipient;
-  ((*policy_).*stage)(question, alive_.guard([this, stage_name, subject, then = std::move(then)](auto refusal) mutable {
+std::function<void(std::optional<smtp::Reply>)> Client::verdict(std::string_view stage, std::string subject,
+                                                                std::function<void()> then) {
+  return alive_.guard([this, stage, subject = std::move(subject), then = std::move(then)](auto refusal) {
     if (!refusal) {
       then();
     } else {
-      refuse(stage_name, *refusal, subject);
-      session_.answer(*std::move(refusal));
+      refuse(stage, *refusal, subject);
+      session_.answer(*refusal);
     }
     pump();
-  }));
+  });
 }
 
-void Client::check_hello(std::string_view domain) {
-  helo_ = domain.substr(0, 512);
-  ask_policy(&ClientPolicy::hello, policy_question(), "helo", [this] { session_.accept(); });
+void Client::ask_policy(void (ClientPolicy::*stage)(const ClientPolicy::Question&, const ClientPolicy::Callback&),
+                        const ClientPolicy::Question& question, std::string_view stage_name,
+                        std::function<void()> then) {
+  if (!policy_) return then();
+  const auto& subject = question.recipient.empty() ? question.sender : question.recipient;
+  ((*policy_).*stage)(question, verdict(stage_name, subject, std::move(then)));
+}
+
+void Client::check_hello(const smtp::CheckHello& hello) {
+  helo_ = hello.domain.substr(0, 512);
+  auto question = policy_question();
+  question.esmtp = hello.verb != "HELO";
+  ask_policy(&ClientPolicy::hello, question, "helo", [this] {
+    if (!filters_) return session_.accept();
+    filters_->hello(helo_, filter_macros(), verdict("helo", {}, [this] { session_.accept(); }));
+  });
 }
 
 std::optional<smtp::Reply> Client::refuse_sender(const smtp::MailArguments& mail) {
@@ -255,7 +269,7 @@ void Client::check_sender(const smtp::MailArguments& mail) {
   auto question = policy_question();
   question.sender = smtp::to_string(mail.reverse_path);
   question.size = mail.parameters.size.value_or(0);
-  ask_policy(&ClientPolicy::sender, std::move(question), "mail", [this, &mail] { take_sender(mail); });
+  ask_policy(&ClientPolicy::sender, question, "mail", [this, &mail] { take_sender(mail); });
 }
 
 /// `mail` is the session's and stays as it is until the answer.
@@ -269,7 +283,7 @@ void Client::take_sender(const smtp::MailArguments& mail) {
   work().transaction.begin(std::move(envelope), mail);
   // RFC 6710 section 4.1: who is not trusted gets no precedence before others.
   if (!trusted()) work().transaction.cap_priority(0);
-  session_.accept();
+  filters_ ? filter_sender(mail) : session_.accept();
 }
 
 void Client::check_recipient(const smtp::RcptArguments& rcpt) {
@@ -291,7 +305,8 @@ void Client::check_recipient(const smtp::RcptArguments& rcpt) {
   if (leads_away && !route->expanded && !trusted()) return refuse_it({554, "5.7.1 Relaying denied"});
   auto question = policy_question();
   question.recipient = address;
-  ask_policy(&ClientPolicy::recipient, std::move(question), "rcpt", [this, &rcpt, route = *route] {
+  ask_policy(&ClientPolicy::recipient, question, "rcpt", [this, &rcpt, route = *route] {
+    if (filters_) return filter_recipient(rcpt, route);
     work().transaction.add(rcpt, route);
     session_.accept();
   });
@@ -326,15 +341,22 @@ void Client::begin_message() {
   w.header.begin(settings().smtp.header_octets);
   w.transaction.set_protocol(
       protocol_word(session_.esmtp(), session_.tls(), session_.authenticated(), w.transaction.envelope().smtputf8));
-  w.incoming = server_.writer().begin(w.transaction.entries());
+  w.filtered.reset();
+  if (filters_)
+    w.filtered.emplace(FilteredMessage{{}, server_.hold_body()});
+  else
+    w.incoming = server_.writer().begin(w.transaction.entries());
   w.look_for_eight_bit = w.transaction.has_remote() && w.transaction.envelope().body == spool::BodyType::seven_bit;
   w.eight_bit = false;
-  session_.accept();
+  ask_policy(&ClientPolicy::data, policy_question(), "data", [this] {
+    if (!filters_) return session_.accept();
+    filters_->data(filter_macros(), verdict("data", {}, [this] { session_.accept(); }));
+  });
 }
 
 void Client::add_octets(std::string_view octets) {
   auto& w = work();
-  if (w.refusal || !w.incoming) return;
+  if (w.refusal || (!w.incoming && !w.filtered)) return;
   if (w.look_for_eight_bit && !w.eight_bit) w.eight_bit = has_eight_bit(octets);
   if (!w.header.whole()) {
     octets = w.header.feed(octets);
@@ -342,11 +364,12 @@ void Client::add_octets(std::string_view octets) {
     header_whole();
     if (w.refusal) return;
   }
-  w.incoming->append(octets);
+  w.filtered ? w.filtered->body.append(octets) : w.incoming->append(octets);
 }
 
 void Client::drop_message(smtp::Reply refusal) {
   work().incoming.reset();
+  work().filtered.reset();
   work().refusal = std::move(refusal);
 }
 
@@ -355,21 +378,33 @@ void Client::header_whole() {
   if (w.header.too_large()) return drop_message({552, "5.3.4 The message's header is too big"});
   const std::string_view header = w.header.header();
   if (auto refusal = refuse_header(header)) return drop_message(*std::move(refusal));
+  auto added = session_.authenticated() ? added_fields(header) : std::string();
+  if (policy_) added.insert(0, policy_->wishes().prepend);
+  if (w.filtered) {
+    w.filtered->header = milter::HeaderList(header);
+    w.filtered->header.prepend(added);
+  } else {
+    w.incoming->append(received());
+    w.incoming->append(added);
+    w.incoming->append(header);
+  }
+  w.header.release();
+}
+
+std::string Client::received() {
   const auto tls = connection().tls_info();
   const auto tls_text = tls ? concat({tls->version, " ", tls->cipher}) : std::string();
   const auto literal = connection().peer().is_unix() ? std::string("unix") : connection().peer().ip.to_literal();
-  const auto& envelope = w.transaction.envelope();
-  w.incoming->append(received_field({.helo = helo_,
-                                     .client_name = policy_ ? policy_->confirmed_name() : std::string(),
-                                     .client_literal = literal,
-                                     .host_name = smtp_settings().host_name,
-                                     .protocol = envelope.protocol,
-                                     .tls = tls_text,
-                                     .recipient = w.transaction.only_recipient()},
-                                    envelope.id, envelope.arrival));
-  if (session_.authenticated()) w.incoming->append(added_fields(header));
-  w.incoming->append(header);
-  w.header.release();
+  const auto& transaction = work().transaction;
+  const auto& envelope = transaction.envelope();
+  return received_field({.helo = helo_,
+                         .client_name = policy_ ? policy_->confirmed_name() : std::string(),
+                         .client_literal = literal,
+                         .host_name = smtp_settings().host_name,
+                         .protocol = envelope.protocol,
+                         .tls = tls_text,
+                         .recipient = transaction.only_recipient()},
+                        envelope.id, envelope.arrival);
 }
 
 std::optional<smtp::Reply> Client::refuse_header(std::string_view header) {
@@ -402,7 +437,7 @@ std::string Client::added_fields(std::string_view header) {
 
 void Client::end_message(std::uint64_t octets) {
   auto& w = work();
-  if (!w.refusal && w.incoming && !w.header.whole()) {
+  if (!w.refusal && (w.incoming || w.filtered) && !w.header.whole()) {
     // No empty line: all of it is header (or, without any field, a text of lines).
     w.header.finish();
     header_whole();
@@ -411,6 +446,35 @@ void Client::end_message(std::uint64_t octets) {
     refuse("data", *w.refusal, {});
     return session_.answer(*std::exchange(w.refusal, std::nullopt));
   }
+  auto question = policy_question();
+  question.size = octets;
+  ask_policy(&ClientPolicy::end_of_message, question, "data", [this, octets] { end_accepted(octets); });
+}
+
+/// The message is whole, and nothing of our own is against it.
+void Client::end_accepted(std::uint64_t octets) {
+  auto& w = work();
+  if (policy_ && policy_->wishes().discard) return discard();
+  if (policy_ && policy_->wishes().hold) {
+    log_event(LogLevel::info, "quarantined", {{"id", w.transaction.id().text()}, {"reason", "policy server"}});
+    w.transaction.hold();
+    if (w.incoming) w.incoming->set_entries(w.transaction.entries());
+  }
+  w.filtered ? filter_message(octets) : store(octets);
+}
+
+void Client::discard() {
+  auto& w = work();
+  const auto id = w.transaction.id().text();
+  log_event(LogLevel::info, "discarded",
+            {{"id", id}, {"from", w.transaction.reverse_path()}, {"to", w.transaction.logged_recipients()}});
+  w.incoming.reset();
+  w.filtered.reset();
+  session_.answer({250, concat({"2.0.0 OK queued as ", id})});
+}
+
+void Client::store(std::uint64_t octets) {
+  auto& w = work();
   if (w.eight_bit) {
     w.transaction.found_eight_bit();
     w.incoming->set_entries(w.transaction.entries());
@@ -450,6 +514,7 @@ void Client::committed(const MessageId& id, std::uint64_t octets, const Status& 
 
 void Client::begin_login(std::string_view mechanism, std::optional<std::string_view> response) {
   auto& w = work();
+  w.mechanism = mechanism;
   auto run = [this](std::function<void()> job, std::function<void()> done) {
     server_.workers().submit(loop(), std::move(job), std::move(done));
   };

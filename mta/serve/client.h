@@ -6,6 +6,7 @@
 
 #include "base/alive.h"
 #include "directory/login.h"
+#include "mta/serve/filter/filter_chain.h"
 #include "mta/serve/header_gate.h"
 #include "mta/serve/policy/policy.h"
 #include "mta/serve/server.h"
@@ -32,16 +33,20 @@ class Client final : public net::Session {
   struct Work;
   Work& work();
 
+  void refuse_connection(smtp::Reply refusal);
+  void greet_when_due();
   void greet();
   void pump();
   void handle(smtp::Event& event);
   void restart_timeout();
   ClientPolicy::Question policy_question();
   /// Asks `stage` of the policy, where there is one, and goes on with `then` when it has nothing against it.
-  template <class Then>
   void ask_policy(void (ClientPolicy::*stage)(const ClientPolicy::Question&, const ClientPolicy::Callback&),
-                  ClientPolicy::Question question, std::string_view stage_name, Then then);
-  void check_hello(std::string_view domain);
+                  const ClientPolicy::Question& question, std::string_view stage_name, std::function<void()> then);
+  /// What a check calls at its end: goes on with `then`, or refuses.
+  std::function<void(std::optional<smtp::Reply>)> verdict(std::string_view stage, std::string subject,
+                                                          std::function<void()> then);
+  void check_hello(const smtp::CheckHello& hello);
   void check_sender(const smtp::MailArguments& mail);
   void take_sender(const smtp::MailArguments& mail);
   void check_recipient(const smtp::RcptArguments& rcpt);
@@ -52,9 +57,23 @@ class Client final : public net::Session {
   void header_whole();
   std::optional<smtp::Reply> refuse_header(std::string_view header);
   std::string added_fields(std::string_view header);
+  std::string received();
+  void end_accepted(std::uint64_t octets);
+  void discard();
+  void store(std::uint64_t octets);
   void end_message(std::uint64_t octets);
   void committed(const MessageId& id, std::uint64_t octets, const Status& status);
   void drop_message(smtp::Reply refusal);
+
+  // Mail filters: client_filters.cpp.
+  milter::Macros filter_macros() const;
+  void open_filters();
+  void filter_sender(const smtp::MailArguments& mail);
+  void filter_recipient(const smtp::RcptArguments& rcpt, route::Route route);
+  void filter_message(std::uint64_t octets);
+  void filtered(std::uint64_t octets);
+  void change_envelope(const milter::Change& change);
+
   void begin_login(std::string_view mechanism, std::optional<std::string_view> response);
   void login_step(const directory::LoginStep& step);
   void refuse(std::string_view stage, smtp::Reply reply, std::string_view subject);
@@ -71,6 +90,7 @@ class Client final : public net::Session {
   std::string user_;  ///< Authenticated as; empty: not.
   std::unique_ptr<Work> work_;
   std::unique_ptr<ClientPolicy> policy_;  ///< Null where [policy] asks for nothing.
+  std::unique_ptr<FilterChain> filters_;  ///< Null where there are none.
   std::unique_ptr<net::Timer> delay_;
   bool pumping_ = false;
   bool paused_ = false;

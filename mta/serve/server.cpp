@@ -51,9 +51,11 @@ Result<std::unique_ptr<SmtpServer>> SmtpServer::open(net::Service& service, bool
   options.segment_octets = settings.spool.journal_segment;
   MAIL_TRY(writer, open_writer(*spool, options, inetd));
   MAIL_TRY(policy, Policy::open(settings, service.workers(), clock));
+  MAIL_TRY(filters, Filters::open(settings));
   std::unique_ptr<SmtpServer> server(
       new SmtpServer(service, std::move(directory), std::move(spool), std::move(writer), clock));
   server->policy_checks_ = std::move(policy);
+  server->filters_ = std::move(filters);
   return server;
 }
 

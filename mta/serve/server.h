@@ -9,6 +9,8 @@
 #include "directory/directory.h"
 #include "directory/login.h"
 #include "directory/throttle.h"
+#include "mta/serve/filter/held_body.h"
+#include "mta/serve/filter/settings.h"
 #include "mta/serve/policy/policy.h"
 #include "mta/serve/settings.h"
 #include "net/service.h"
@@ -40,6 +42,11 @@ class SmtpServer {
   const route::Router& router() const { return router_; }
   spool::Writer& writer() { return *writer_; }
   Policy& policy_checks() { return *policy_checks_; }
+  const Filters& filters() const { return filters_; }
+  /// Room for the body of a message that filters have to see.
+  HeldBody hold_body() const {
+    return {spool_->disk(), spool_->directory(spool::Box::tmp), settings().spool.journal_message};
+  }
   net::Resolver& resolver(net::Loop& loop) { return service_.resolver(loop); }
   const Clock& clock() const { return clock_; }
   /// False while the spool's file system has less room than [spool] free_octets; looked at once a second.
@@ -62,6 +69,7 @@ class SmtpServer {
   std::unique_ptr<spool::Spool> spool_;  // the writer refers to it
   std::unique_ptr<spool::Writer> writer_;
   std::unique_ptr<Policy> policy_checks_;
+  Filters filters_;
   std::array<std::unique_ptr<smtp::ServerSettings>, 3> session_settings_;
   std::atomic<std::int64_t> room_checked_{0};  // seconds of the steady clock
   std::atomic<bool> has_room_{true};

@@ -56,6 +56,22 @@ void Transaction::add(const smtp::RcptArguments& rcpt, const route::Route& route
   if (++asked_ == 1) first_asked_ = asked;
   if (asked_ <= 10) logged_ += concat({logged_.empty() ? "" : ",", asked});
   if (asked_ == 11) logged_ += ",...";
+  if (keep_asked_) kept_.push_back({rcpt, route});
+  place(rcpt, route);
+}
+
+bool Transaction::remove(std::string_view forward_path) {
+  const auto gone = std::erase_if(
+      kept_, [&](const Asked& asked) { return iequals(smtp::to_string(asked.rcpt.forward_path), forward_path); });
+  if (gone == 0) return false;
+  // What two of them had led to stays where one stays.
+  local_.clear(), remote_.clear(), seen_.clear();
+  for (const auto& asked : kept_) place(asked.rcpt, asked.route);
+  return true;
+}
+
+void Transaction::place(const smtp::RcptArguments& rcpt, const route::Route& route) {
+  const auto asked = smtp::to_string(rcpt.forward_path);
   spool::Recipient recipient;
   recipient.notify = notify_of(rcpt.parameters.notify);
   if (rcpt.parameters.orcpt)
@@ -95,10 +111,10 @@ std::vector<spool::Entry> Transaction::entries() const {
     auto& entry = entries.emplace_back(spool::Entry{box, envelope_});
     entry.envelope.recipients = recipients;
   };
-  if (envelope_.hold_until) {
+  if (envelope_.hold_until || hold_) {
     auto all = local_;
     all.insert(all.end(), remote_.begin(), remote_.end());
-    add(spool::Box::queue, all);
+    add(hold_ ? spool::Box::hold : spool::Box::queue, all);
     return entries;
   }
   add(spool::Box::local, local_);

@@ -39,6 +39,14 @@ class Transaction {
   void
   found_eight_bit();  ///< The client sent 8-bit text without saying so (clients.md: Exim): the next host must know.
   void cap_priority(int most);
+
+  // What filters and policy servers change.
+  void keep_asked() { keep_asked_ = true; }  ///< Before the first add(): remove() will be asked for.
+  /// Takes back what RCPT (or a filter) had named; false where nobody had.
+  bool remove(std::string_view forward_path);
+  void set_reverse_path(std::string path) { envelope_.reverse_path = std::move(path); }
+  /// The whole message goes to box hold (quarantine).
+  void hold() { hold_ = true; }
   /// The envelope's protocol word, known when the message begins.
   void set_protocol(std::string word) { envelope_.protocol = std::move(word); }
 
@@ -47,6 +55,14 @@ class Transaction {
   spool::Envelope envelope_;
   std::vector<spool::Recipient> local_, remote_;
   std::unordered_set<std::string> seen_;
+  struct Asked {
+    smtp::RcptArguments rcpt;
+    route::Route route;
+  };
+  void place(const smtp::RcptArguments& rcpt, const route::Route& route);
+  std::vector<Asked> kept_;  // only where keep_asked()
+  bool keep_asked_ = false;
+  bool hold_ = false;
   std::size_t asked_ = 0;
   std::string first_asked_, logged_;
 };

@@ -230,6 +230,30 @@ TEST_CASE("the client's name") {
   CHECK(verdict("192.0.2.4") == "550 5.7.25 Your address has no name in DNS");
 }
 
+TEST_CASE("lists of clients' names: denied by any name, allowed by one that leads back") {
+  Bench bench;
+  const test::TemporaryDirectory directory;
+  bench.settings.policy.greylist = 300s;
+  bench.settings.policy.greylist_database = directory / "g";
+  bench.settings.policy.deny_names = {".dynamic.test"};
+  bench.settings.policy.allow_names = {"mx.test"};
+  bench.resolver.add(net::DnsType::ptr, "1.2.0.192.in-addr.arpa", texts({"mx.test"}));
+  bench.resolver.add(net::DnsType::a, "mx.test", addresses({"192.0.2.1"}));
+  bench.resolver.add(net::DnsType::ptr, "2.2.0.192.in-addr.arpa", texts({"mx.test"}));  // it says so only itself
+  bench.resolver.add(net::DnsType::ptr, "3.2.0.192.in-addr.arpa", texts({"a3.dynamic.test"}));
+  const auto verdict = [&](const char* address) {
+    bench.open(address);
+    CHECK(bench.connected().empty());
+    return bench.sender();
+  };
+  CHECK(verdict("192.0.2.1").empty());
+  CHECK(bench.recipient().empty());
+  CHECK(verdict("192.0.2.2").empty());
+  CHECK(bench.recipient().starts_with("451 4.7.1 Greylisted"));
+  CHECK(verdict("192.0.2.3") == "554 5.7.1 No mail is taken from your host");
+  CHECK(verdict("192.0.2.4").empty());
+}
+
 TEST_CASE("the name in HELO") {
   Bench bench;
   bench.settings.host.name = "mx.example.test";
@@ -300,7 +324,11 @@ struct PolicyServer {
         std::string answer = "action=DUNNO\n\n";
         if (question.find("recipient=no@") != std::string::npos) answer = "action=REJECT not him\n\n";
         if (question.find("recipient=later@") != std::string::npos) answer = "action=451 4.2.0 come later\n\n";
-        if (question.find("recipient=odd@") != std::string::npos) answer = "action=PREPEND X: y\n\n";
+        if (question.find("recipient=odd@") != std::string::npos) answer = "action=REDIRECT x@y\n\n";
+        if (question.find("recipient=mark@") != std::string::npos) answer = "action=PREPEND X-Mark: yes\n\n";
+        if (question.find("recipient=hold@") != std::string::npos) answer = "action=HOLD\n\n";
+        if (question.find("protocol_state=END-OF-MESSAGE\n") != std::string::npos) answer = "action=DISCARD\n\n";
+        if (question.find("protocol_state=HELO\n") != std::string::npos) answer = "action=521 no HELO here\n\n";
         if (question.find("recipient=broken@") != std::string::npos) answer = "nonsense\n\n";
         if (question.find("recipient=silent@") != std::string::npos) continue;
         send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
@@ -343,6 +371,42 @@ TEST_CASE("a policy server is asked for each recipient") {
   CHECK(bench.recipient("yes@example.test") == (defers ? "451 4.3.5 Policy server problem, try later" : ""));
 }
 
+TEST_CASE("a policy server is asked at the stages that are set, and may want more than yes and no") {
+  PolicyServer server;
+  Bench bench;
+  bench.settings.policy.delegation = "unix:" + server.path();
+  bench.settings.policy.delegation_stages = {"HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE"};
+  bench.open();
+  CHECK(bench.connected().empty());
+  bench.question.esmtp = false;
+  CHECK(bench.hello("old.example") == "521 5.7.1 no HELO here");
+  bench.question.esmtp = true;
+  bench.question.tls_version = "TLSv1.3";
+  CHECK(bench.hello("new.example").empty());
+  CHECK(bench.sender().empty());
+  CHECK(bench.recipient("mark@example.test").empty());
+  CHECK(bench.recipient("hold@example.test").empty());
+  bench.question.recipient.clear();
+  CHECK(bench.ask(&ClientPolicy::data).empty());
+  CHECK_FALSE(bench.client->wishes().discard);
+  CHECK(bench.ask(&ClientPolicy::end_of_message).empty());
+  CHECK(bench.client->wishes().prepend == "X-Mark: yes\r\n");
+  CHECK(bench.client->wishes().hold);
+  CHECK(bench.client->wishes().discard);
+  CHECK(bench.sender().empty());
+  CHECK_FALSE(bench.client->wishes().hold);
+  std::string stages;
+  for (const auto& question : server.questions)
+    stages += concat({split_once(split(question, '\n').at(1), '=').second, " "});
+  CHECK(stages == "HELO EHLO MAIL RCPT RCPT DATA END-OF-MESSAGE MAIL ");
+  CHECK(server.questions.back().find("encryption_protocol=TLSv1.3\n") != std::string::npos);
+  bench.client.reset();
+  bench.settings.policy.delegation_stages = {"VRFY"};
+  const auto refused = Policy::open(bench.settings, bench.workers, bench.clock);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().text.find("policy.delegation_stages") != std::string::npos);
+}
+
 TEST_CASE("a client may go while answers are awaited") {
   Bench bench;
   bench.settings.policy.dnsbl = {"bl.test"};
@@ -359,6 +423,11 @@ TEST_CASE("actions of policy servers") {
   CHECK(parse_action("reject 5.7.0 no\x01way").refusal->line() == "554 5.7.0 no\\x01way");
   CHECK(parse_action("DEFER_IF_PERMIT").refusal->code == 450);
   CHECK(parse_action("550 no").refusal->line() == "550 5.7.1 no");
-  CHECK(parse_action("HOLD").ignored == "HOLD");
+  CHECK(parse_action("hold").hold);
+  CHECK(parse_action("DISCARD quietly").discard);
+  CHECK(parse_action("PREPEND X-A: b").prepend == "X-A: b");
+  CHECK(parse_action("PREPEND no field").ignored == "PREPEND");
+  CHECK(parse_action("WARN odd").remark == "WARN odd");
+  CHECK(parse_action("FILTER smtp:x").ignored == "FILTER");
   CHECK_FALSE(action_of("actionx=1\n"));
 }

@@ -1,6 +1,7 @@
 #include "mta/serve/policy/delegation.h"
 
 #include "base/strings.h"
+#include "message/header.h"
 
 namespace mail::mta {
 namespace {
@@ -49,7 +50,9 @@ DelegationAnswer parse_action(std::string_view action) {
   const auto reply = [&](int code, std::string_view enhanced, std::string_view otherwise) {
     const bool has_enhanced = text.size() > 4 && is_digit(static_cast<unsigned char>(text[0])) && text[1] == '.';
     const auto shown = printable(text.empty() ? otherwise : text);
-    return DelegationAnswer{smtp::Reply{code, has_enhanced ? shown : concat({enhanced, " ", shown})}, {}};
+    DelegationAnswer answer;
+    answer.refusal = smtp::Reply{code, has_enhanced ? shown : concat({enhanced, " ", shown})};
+    return answer;
   };
   if (word.empty() || iequals(word, "OK") || iequals(word, "DUNNO") || iequals(word, "permit") ||
       parse_decimal(word).value_or(0) == 200)
@@ -59,7 +62,19 @@ DelegationAnswer parse_action(std::string_view action) {
     return reply(450, "4.7.1", "Service unavailable, try later");
   if (const auto code = parse_decimal<int>(word); code && *code >= 400 && *code <= 599)
     return reply(*code, *code < 500 ? "4.7.1" : "5.7.1", "Access denied");
-  return {{}, std::string(word)};
+  DelegationAnswer answer;
+  const auto colon = text.find(':');
+  if (iequals(word, "HOLD"))
+    answer.hold = true;
+  else if (iequals(word, "DISCARD"))
+    answer.discard = true;
+  else if (iequals(word, "WARN") || iequals(word, "INFO"))
+    answer.remark = concat({word, " ", text});
+  else if (iequals(word, "PREPEND") && colon != std::string_view::npos && message::is_field_name(text.substr(0, colon)))
+    answer.prepend = text;  // one line: an answer has no others
+  else
+    answer.ignored = word;
+  return answer;
 }
 
 DelegationClient::DelegationClient(net::Loop& loop, net::SocketAddress server, std::chrono::milliseconds timeout)

@@ -14,7 +14,7 @@
 namespace mail::mta {
 
 struct DelegationQuestion {
-  std::string stage;  ///< protocol_state: "RCPT", "MAIL"…
+  std::string stage;  ///< protocol_state: "EHLO", "RCPT", "MAIL"…
   std::string client_address, client_name, helo, sender, recipient, user, id;
   std::string protocol = "ESMTP";
   std::uint64_t size = 0;
@@ -23,10 +23,14 @@ struct DelegationQuestion {
 };
 std::string to_wire(const DelegationQuestion& question);
 
-/// What an action means here: a refusal, or nothing (OK, DUNNO, permit). Actions that change the message (PREPEND,
-/// REDIRECT, …) are not done; `ignored` names such a one for the log.
+/// What an action means here: a refusal, a wish for the message, or nothing (OK, DUNNO, permit). Others (REDIRECT,
+/// FILTER, BCC, …) are not done; `ignored` names such a one for the log.
 struct DelegationAnswer {
   std::optional<smtp::Reply> refusal;
+  bool hold = false;
+  bool discard = false;
+  std::string prepend;  ///< A whole header field without its line end.
+  std::string remark;   ///< WARN, INFO: for the log.
   std::string ignored;
 };
 DelegationAnswer parse_action(std::string_view action);

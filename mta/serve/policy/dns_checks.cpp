@@ -76,7 +76,10 @@ void DnsChecks::ask_name() {
       return;
     }
     findings_.has_name = true;
-    for (std::size_t i = 0; i < std::min(result->texts.size(), kMostNames); ++i) confirm(result->texts[i]);
+    for (std::size_t i = 0; i < std::min(result->texts.size(), kMostNames); ++i) {
+      findings_.names.push_back(result->texts[i]);
+      confirm(result->texts[i]);
+    }
   });
 }
 

@@ -24,6 +24,7 @@ class DnsChecks {
     std::string block_text;                 ///< Its TXT record, made printable; may be empty.
     bool allowed = false;                   ///< On an allow list.
     bool has_name = false;                  ///< A PTR record exists.
+    std::vector<std::string> names;         ///< What it says, whether it leads back or not.
     std::string confirmed_name;  ///< One that leads back to the address (RFC 8601 section 2.7.3); else empty.
     bool name_unknown = false;   ///< DNS did not answer: neither has_name nor confirmed_name mean anything.
   };

@@ -1,6 +1,7 @@
 #include "mta/serve/policy/policy.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -13,6 +14,8 @@ bool contains(const config::Networks& networks, const net::SocketAddress& peer) 
   return !peer.is_unix() &&
          std::ranges::any_of(networks, [&](const IpPrefix& network) { return network.contains(peer.ip); });
 }
+
+constexpr std::array<std::string_view, 5> kDelegationStages{"HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE"};
 
 }  // namespace
 
@@ -41,11 +44,16 @@ Result<std::unique_ptr<Policy>> Policy::open(const config::Settings& settings, n
                           printable(s.delegation), "\""}));
     policy->delegation_ = std::move(*address);
   }
-  const bool lists =
-      !s.deny_clients.empty() || !s.deny_senders.empty() || !s.deny_recipients.empty() || !s.deny_helo.empty();
+  for (const auto& stage : s.delegation_stages)
+    if (std::ranges::find(kDelegationStages, stage) == kDelegationStages.end())
+      return fail(Error::Kind::permanent,
+                  concat({"policy.delegation_stages: HELO, MAIL, RCPT, DATA or END-OF-MESSAGE is needed, not \"",
+                          printable(stage), "\""}));
+  const bool lists = !s.deny_clients.empty() || !s.deny_names.empty() || !s.deny_senders.empty() ||
+                     !s.deny_recipients.empty() || !s.deny_helo.empty();
   const bool rates = (s.client_connections | s.client_messages | s.user_messages | s.user_recipients) != 0;
   policy->active_ = lists || rates || policy->greylist_ || policy->delegation_ || !s.dnsbl.empty() ||
-                    s.reverse_dns != "off" || s.helo != "off";
+                    s.reverse_dns != "off" || s.helo != "off" || !s.allow_clients.empty() || !s.milters.empty();
   return policy;
 }
 
@@ -68,23 +76,37 @@ ClientPolicy::Answer ClientPolicy::connected() {
   if (contains(s.deny_clients, peer_)) return smtp::Reply{554, "5.7.1 No mail is taken from your address"};
   if (!policy_.connections_.allow(rate_name_, 1, s.client_connections))
     return smtp::Reply{421, "4.7.0 Too many connections from your address, try later"};
-  if (!s.dnsbl.empty() || !s.dnswl.empty() || s.reverse_dns != "off" || policy_.delegation_)
-    dns_ = std::make_unique<DnsChecks>(
-        resolver_, peer_.ip, DnsChecks::Settings{s.dnsbl, s.dnswl, s.reverse_dns != "off" || policy_.delegation_});
+  const bool names = s.reverse_dns != "off" || policy_.delegation_ || !s.allow_names.empty() || !s.deny_names.empty() ||
+                     (!s.milters.empty() && !peer_.ip.is_loopback());
+  if (!s.dnsbl.empty() || !s.dnswl.empty() || names)
+    dns_ = std::make_unique<DnsChecks>(resolver_, peer_.ip, DnsChecks::Settings{s.dnsbl, s.dnswl, names});
   return {};
+}
+
+void ClientPolicy::when_named(const std::function<void()>& callback) {
+  if (!dns_) return callback();
+  dns_->when_done([callback](const DnsChecks::Findings&) { callback(); });
 }
 
 // ---- HELO
 
-void ClientPolicy::hello(const Question& question, const Callback& callback) {
+ClientPolicy::Answer ClientPolicy::hello_verdict(const Question& question) const {
   const auto& s = policy_.settings();
+  if (name_matches(s.deny_helo, question.helo)) return smtp::Reply{550, "5.7.1 The name you give is refused"};
+  if (s.helo == "off") return {};
+  if (!is_full_name(question.helo)) return smtp::Reply{504, "5.5.2 A full host name is needed"};
+  if (iequals(question.helo, policy_.host_name_)) return smtp::Reply{550, "5.7.1 That is my name, not yours"};
+  return {};
+}
+
+void ClientPolicy::hello(const Question& question, const Callback& callback) {
   if (exempt(question)) return callback({});
-  if (name_matches(s.deny_helo, question.helo)) return callback(smtp::Reply{550, "5.7.1 The name you give is refused"});
-  if (s.helo == "off") return callback({});
-  if (!is_full_name(question.helo)) return callback(smtp::Reply{504, "5.5.2 A full host name is needed"});
-  if (iequals(question.helo, policy_.host_name_)) return callback(smtp::Reply{550, "5.7.1 That is my name, not yours"});
-  if (s.helo != "resolves" || question.helo.starts_with('[')) return callback({});
-  resolve_helo(question.helo, callback);
+  if (auto refusal = hello_verdict(question)) return callback(std::move(refusal));
+  const auto ask = [this, question, callback](Answer refusal) {
+    refusal ? callback(std::move(refusal)) : delegate("HELO", question, callback);
+  };
+  if (policy_.settings().helo != "resolves" || question.helo.starts_with('[')) return ask({});
+  resolve_helo(question.helo, ask);
 }
 
 /// A host's name has an address, or at least takes mail (Postfix's reject_unknown_helo_hostname).
@@ -114,6 +136,9 @@ ClientPolicy::Answer ClientPolicy::dns_verdict(const DnsChecks::Findings& findin
     return smtp::Reply{
         554, concat({"5.7.1 Your address ", peer_.ip.to_string(), " is listed by ", *findings.blocked_by, text})};
   }
+  const bool denied =
+      std::ranges::any_of(findings.names, [&](const std::string& name) { return name_matches(s.deny_names, name); });
+  if (denied) return smtp::Reply{554, "5.7.1 No mail is taken from your host"};
   if (s.reverse_dns == "off" || findings.name_unknown) return {};
   if (!findings.has_name) return smtp::Reply{550, "5.7.25 Your address has no name in DNS"};
   if (s.reverse_dns == "confirmed" && findings.confirmed_name.empty())
@@ -139,13 +164,17 @@ ClientPolicy::Answer ClientPolicy::sender_verdict(const Question& question) {
 }
 
 void ClientPolicy::sender(const Question& question, const Callback& callback) {
+  wishes_ = {};
   if (exempt(question)) return callback(allowed_ && question.user.empty() ? Answer{} : count_message(question));
-  if (!dns_) return callback(sender_verdict(question));
-  dns_->when_done(alive_.guard([this, question, callback](const DnsChecks::Findings& findings) {
+  const auto ask = [this, question, callback](Answer refusal) {
+    refusal || spared_ ? callback(std::move(refusal)) : delegate("MAIL", question, callback);
+  };
+  if (!dns_) return ask(sender_verdict(question));
+  dns_->when_done(alive_.guard([this, question, callback, ask](const DnsChecks::Findings& findings) {
     if (auto refusal = dns_verdict(findings)) return callback(std::move(refusal));
     auto answer = sender_verdict(question);
-    spared_ = spared_ || findings.allowed;
-    callback(std::move(answer));
+    spared_ = spared_ || findings.allowed || name_matches(policy_.settings().allow_names, findings.confirmed_name);
+    ask(std::move(answer));
   }));
 }
 
@@ -160,7 +189,7 @@ void ClientPolicy::recipient(const Question& question, const Callback& callback)
   if (!allowed && address_matches(s.deny_recipients, question.recipient))
     return callback(smtp::Reply{550, "5.7.1 This recipient takes no mail from outside"});
   if (allowed || spared_) return callback({});
-  if (!policy_.greylist_) return delegate(question, callback);
+  if (!policy_.greylist_) return delegate("RCPT", question, callback);
   greylist(question, callback);
 }
 
@@ -173,17 +202,30 @@ void ClientPolicy::greylist(const Question& question, const Callback& callback) 
       alive_.guard([this, question, callback](const Result<std::chrono::seconds>& wait) {
         if (!wait)
           log_event(LogLevel::warning, "greylist", {{"text", wait.error().text}});  // out of order: mail goes on
-        if (!wait || wait->count() == 0) return delegate(question, callback);
+        if (!wait || wait->count() == 0) return delegate("RCPT", question, callback);
         callback(smtp::Reply{451, concat({"4.7.1 Greylisted, try again in ", decimal(wait->count()), " seconds"})});
       }));
 }
 
-void ClientPolicy::delegate(const Question& question, const Callback& callback) {
+// ---- The policy server
+
+void ClientPolicy::data(const Question& question, const Callback& callback) {
+  if (exempt(question) || spared_) return callback({});
+  delegate("DATA", question, callback);
+}
+
+void ClientPolicy::end_of_message(const Question& question, const Callback& callback) {
+  if (exempt(question) || spared_) return callback({});
+  delegate("END-OF-MESSAGE", question, callback);
+}
+
+void ClientPolicy::delegate(std::string_view stage, const Question& question, const Callback& callback) {
   const auto& s = policy_.settings();
-  if (!policy_.delegation_) return callback({});
+  if (!policy_.delegation_ || std::ranges::find(s.delegation_stages, stage) == s.delegation_stages.end())
+    return callback({});
   if (!delegation_) delegation_ = std::make_unique<DelegationClient>(loop_, *policy_.delegation_, s.delegation_timeout);
   DelegationQuestion ask;
-  ask.stage = "RCPT";
+  ask.stage = stage == "HELO" && question.esmtp ? std::string_view("EHLO") : stage;
   ask.client_address = peer_.ip.to_string();
   ask.client_name = confirmed_name();
   ask.helo = question.helo;
@@ -194,17 +236,25 @@ void ClientPolicy::delegate(const Question& question, const Callback& callback) 
   ask.protocol = question.esmtp ? "ESMTP" : "SMTP";
   ask.size = question.size;
   ask.recipients = question.recipients;
-  delegation_->ask(ask, alive_.guard([this, callback](const Result<std::string>& action) {
-    if (!action) {
-      log_event(LogLevel::warning, "policy_server", {{"text", action.error().text}});
-      if (policy_.settings().delegation_failure == "defer")
-        return callback(smtp::Reply{451, "4.3.5 Policy server problem, try later"});
-      return callback({});
-    }
-    auto answer = parse_action(*action);
-    if (!answer.ignored.empty()) log_event(LogLevel::warning, "policy_server", {{"ignored", answer.ignored}});
-    callback(std::move(answer.refusal));
-  }));
+  ask.tls_protocol = question.tls_version;
+  ask.tls_cipher = question.tls_cipher;
+  delegation_->ask(ask, alive_.guard([this, callback](const Result<std::string>& action) { callback(heed(action)); }));
+}
+
+ClientPolicy::Answer ClientPolicy::heed(const Result<std::string>& action) {
+  if (!action) {
+    log_event(LogLevel::warning, "policy_server", {{"text", action.error().text}});
+    if (policy_.settings().delegation_failure == "defer")
+      return smtp::Reply{451, "4.3.5 Policy server problem, try later"};
+    return {};
+  }
+  auto answer = parse_action(*action);
+  if (!answer.ignored.empty()) log_event(LogLevel::warning, "policy_server", {{"ignored", answer.ignored}});
+  if (!answer.remark.empty()) log_event(LogLevel::info, "policy_server", {{"text", answer.remark}});
+  wishes_.hold = wishes_.hold || answer.hold;
+  wishes_.discard = wishes_.discard || answer.discard;
+  if (!answer.prepend.empty()) wishes_.prepend += concat({answer.prepend, "\r\n"});
+  return std::move(answer.refusal);
 }
 
 }  // namespace mail::mta

@@ -2,8 +2,8 @@
 // a refusal or nothing; answers come at once or later on the same loop, never after the object is gone.
 //
 // Order: allow_clients ends all checks; deny_clients, connection rate; at HELO its name; at MAIL what DNS says,
-// senders, message rate; at RCPT recipients, greylisting, then the policy server. A trusted client (AUTH,
-// relay_networks) meets the rates of its account only.
+// senders, message rate; at RCPT recipients, greylisting. The policy server is asked last at each stage that is set. A
+// trusted client (AUTH, relay_networks) meets the rates of its account only.
 #pragma once
 #include <functional>
 #include <memory>
@@ -53,6 +53,13 @@ class ClientPolicy {
     bool esmtp = true;
     std::uint64_t size = 0;
     std::size_t recipients = 0;
+    std::string tls_version, tls_cipher;
+  };
+  /// What a policy server wants of the message besides yes and no, since the last sender().
+  struct Wishes {
+    bool hold = false;
+    bool discard = false;
+    std::string prepend;  ///< Whole header fields with their line ends.
   };
 
   ClientPolicy(Policy& policy, net::Loop& loop, net::Resolver& resolver, const net::SocketAddress& peer);
@@ -63,23 +70,33 @@ class ClientPolicy {
   void hello(const Question& question, const Callback& callback);
   void sender(const Question& question, const Callback& callback);
   void recipient(const Question& question, const Callback& callback);
+  void data(const Question& question, const Callback& callback);
+  void end_of_message(const Question& question, const Callback& callback);
+  const Wishes& wishes() const { return wishes_; }
+  /// Calls back when it is known what DNS says, as far as it is asked.
+  void when_named(const std::function<void()>& callback);
+  /// Spared all checks, and the mail filters too.
+  bool allowed() const { return allowed_; }
   /// The client's name that leads back to its address, for Received; empty while unknown.
   const std::string& confirmed_name() const;
 
  private:
   bool exempt(const Question& question) const { return allowed_ || question.trusted; }
+  Answer hello_verdict(const Question& question) const;
   Answer dns_verdict(const DnsChecks::Findings& findings) const;
   Answer sender_verdict(const Question& question);
   Answer count_message(const Question& question);
   void resolve_helo(const std::string& helo, const Callback& callback);
   void greylist(const Question& question, const Callback& callback);
-  void delegate(const Question& question, const Callback& callback);
+  void delegate(std::string_view stage, const Question& question, const Callback& callback);
+  Answer heed(const Result<std::string>& action);
 
   Policy& policy_;
   net::Loop& loop_;
   net::Resolver& resolver_;
   net::SocketAddress peer_;
   std::string rate_name_;
+  Wishes wishes_;
   bool allowed_ = false;
   bool spared_ = false;  // an allowed sender or recipient, or on an allow list: no greylisting, no policy server
   std::unique_ptr<DnsChecks> dns_;

@@ -82,7 +82,7 @@ class Mta:
                 assert self.process.poll() is None, "mta has ended: " + self.log()
                 time.sleep(0.0005)
         with s, s.makefile("rb") as replies:
-            s.sendall(b"HELO x\r\nMAIL FROM:<a@bench.example>\r\nRCPT TO:<first@relay.test>\r\nDATA\r\n")
+            s.sendall(b"HELO x\r\nMAIL FROM:<a@bench.example>\r\nRCPT TO:<first@elsewhere.test>\r\nDATA\r\n")
             lines = [replies.readline() for _ in range(5)]
             assert lines[-1].startswith(b"354"), lines
             s.sendall(b"Subject: first\r\n\r\nx\r\n.\r\n")

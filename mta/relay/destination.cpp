@@ -59,7 +59,7 @@ double Allowance::most() const {
 }
 
 std::size_t Allowance::left(SteadyTime now) {
-  if (!rate_) return SIZE_MAX;
+  if (!rate_) return SIZE_MAX / 2;  // something may be added to it
   if (counted_ != SteadyTime{}) {
     const std::chrono::duration<double, std::milli> passed = now - counted_;
     left_ += passed.count() * static_cast<double>(rate_->count) / static_cast<double>(rate_->time.count());

@@ -172,7 +172,10 @@ void Manager::open_connections(Destination& d) {
   const auto most = std::min({static_cast<std::size_t>(d.window), limits.connections_per_host,
                               d.connections.size() + d.allowance.left(s_.loop.now())});
   while (!stopping_ && d.connections.size() < most && d.connections.size() < d.ready.size()) {
-    if (connection_count_ >= limits.connections) return wait_for_turn(d);
+    if (connection_count_ >= limits.connections) {
+      if (d.connections.empty()) wait_for_turn(d);  // who has one does not stand in line for a second
+      return;
+    }
     const auto* host = pick_host(d);
     if (host == nullptr) {
       // All of them failed a short while ago, for another destination perhaps.
@@ -320,7 +323,11 @@ void Manager::on_result(Outbound& connection, Parcel parcel, smtp::MessageResult
   const auto still = connections_.find(&connection);
   if (still == connections_.end()) return;
   const bool wanted_elsewhere = !waiting_.empty() && still->second.first->ready.empty();
-  if (wanted_elsewhere || turn_is_over(connection)) close_when_idle(connection);
+  if (wanted_elsewhere || turn_is_over(connection)) return close_when_idle(connection);
+  // The window has grown, and there is more to send than these connections carry.
+  auto& d = *still->second.first;
+  if (waiting_.empty() && !d.hosts.empty() && d.connections.size() < static_cast<std::size_t>(d.window))
+    open_connections(d);
 }
 
 void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply) {

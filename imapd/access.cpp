@@ -25,11 +25,6 @@ std::string replaced(std::string_view text, char from, char to) {
   return out;
 }
 
-bool is_administrator(const Session& session) {
-  return std::ranges::any_of(session.environment().settings.imap.administrators,
-                             [&](const std::string& name) { return iequals(name, session.user()); });
-}
-
 /// The account of another user; its directory entry may have to be asked of a program or a server.
 Result<Place> open_foreign(Session& session, const ForeignName& name) {
   const auto& environment = session.environment();
@@ -42,8 +37,9 @@ Result<Place> open_foreign(Session& session, const ForeignName& name) {
     return place;
   }
   const auto location = location_of(*user, environment.settings);
-  // A look at others' mailboxes makes none: Maildirs come into being by deliveries and log-ins.
-  if (!environment.store->open_account(location) && ::access(location.maildir.c_str(), F_OK) != 0)
+  // A look at others' mailboxes makes none: Maildirs come into being by deliveries, log-ins and administrators.
+  if (!is_administrator(session) && !environment.store->open_account(location) &&
+      ::access(location.maildir.c_str(), F_OK) != 0)
     return fail(Error::Kind::not_found, "no such mailbox");
   MAIL_TRY(account, environment.store->account(location));
   place.account = std::move(account);
@@ -140,6 +136,11 @@ Status inherit_rights(Session& session, const Place& place) {
   MAIL_TRY(acl, place.account->acl(parent->name));
   for (const auto& [identifier, rights] : acl) MAIL_CHECK(place.account->set_acl(place.name, identifier, rights));
   return {};
+}
+
+bool is_administrator(const Session& session) {
+  return std::ranges::any_of(session.environment().settings.imap.administrators,
+                             [&](const std::string& name) { return iequals(name, session.user()); });
 }
 
 Completion no_right() { return no("[NOPERM] Permission denied"); }

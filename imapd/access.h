@@ -48,6 +48,8 @@ Status find_rights(Session& session, Place& place);
 std::optional<Completion> may_create(Session& session, const Place& place);
 /// A new mailbox gets the list of its parent (section 4). [disk]
 Status inherit_rights(Session& session, const Place& place);
+/// One of imap.administrators: sets quotas, and rights on everybody's mailboxes.
+bool is_administrator(const Session& session);
 /// NO with NOPERM.
 Completion no_right();
 

@@ -1,6 +1,10 @@
 #include "imapd/client.h"
 
+#include <chrono>
+#include <utility>
+
 #include "base/log.h"
+#include "base/strings.h"
 #include "imapd/server.h"
 
 namespace mail::imapd {
@@ -8,6 +12,8 @@ namespace {
 
 /// While so much is not sent yet, no more is produced.
 constexpr std::size_t kMostPending = 2 * imapd::Session::kPiece;
+/// Silence in a command after which INPROGRESS is said, and again.
+constexpr std::chrono::seconds kProgressEvery{10};
 
 std::string address_of(const net::Connection& connection) {
   return connection.peer().is_unix() ? "unix" : connection.peer().ip.to_string();
@@ -163,6 +169,7 @@ void Client::run_on_worker() {
   busy_ = true;
   // What comes meanwhile stays in the socket: the session is the worker's.
   connection().pause_reading();
+  tell_progress();
   server_.workers().submit(
       loop(), [session = session_] { return session->run(true); },
       alive_.guard([this](imapd::Session::Next next) { worker_done(next); }));
@@ -170,6 +177,7 @@ void Client::run_on_worker() {
 
 void Client::worker_done(imapd::Session::Next next) {
   busy_ = false;
+  if (progress_) progress_->cancel();
   connection().resume_reading();
   restart_timeout();
   send_output();
@@ -178,14 +186,29 @@ void Client::worker_done(imapd::Session::Next next) {
   if (!busy_ && !stopping_.empty()) pump();
 }
 
+void Client::tell_progress() {
+  // Only where nothing of the answer has gone out: in the middle of a literal there is no room for a line.
+  const auto tag = session_->quiet_tag();
+  if (tag.empty()) return;
+  progress_tag_ = tag;
+  if (!progress_)
+    progress_ = std::make_unique<net::Timer>(loop(), alive_.guard([this] {
+      if (busy_) write(concat({"* OK [INPROGRESS (\"", progress_tag_, "\" NIL NIL)] Still working\r\n"}));
+    }));
+  progress_->repeat(kProgressEvery);
+}
+
+void Client::write(std::string octets) {
+  if (compression_)
+    connection().write(compression_->deflate(octets));
+  else
+    connection().write(std::move(octets));
+}
+
 void Client::send_output() {
   auto& out = session_->output();
   if (out.empty()) return;
-  if (compression_)
-    connection().write(compression_->deflate(out));
-  else
-    connection().write(std::move(out));
-  out = {};
+  write(std::exchange(out, {}));
 }
 
 }  // namespace mail::imapd

@@ -36,13 +36,17 @@ class Client final : public net::Session {
   void send_output();
   void shut_down(std::string_view why);
   void restart_timeout();
+  void write(std::string octets);
+  /// From now on, while a worker has the session: says every few seconds that the command is worked on (RFC 9585).
+  void tell_progress();
   sasl::Channel channel();
 
   ImapServer& server_;
   std::shared_ptr<imapd::Session> session_;  // shared with the job that runs on a worker: it may outlive this
   std::shared_ptr<std::atomic<bool>> woken_;
   std::unique_ptr<Compression> compression_;
-  std::unique_ptr<net::Timer> delay_;
+  std::unique_ptr<net::Timer> delay_, progress_;
+  std::string progress_tag_;
   std::string_view stopping_;  ///< Why, where that must wait for a worker.
   bool busy_ = false;          ///< A worker has the session.
   bool pumping_ = false;

@@ -54,6 +54,8 @@ struct Command {
   bool disk = false;                 ///< Always waits for the disk.
   bool keeps_numbers = false;        ///< No EXPUNGE may be sent at its end (RFC 9051 section 7.5.1).
   bool polls = false;                ///< Looks at what other programs did to the mailbox first.
+  /// The capability is told before login as well: some clients (Python's imaplib) ask once, at the start.
+  bool announced_early = false;
 };
 
 /// nullptr for an unknown name.

@@ -15,7 +15,7 @@ std::span<const std::span<const Command>> command_families() {
       general_commands(), login_commands(),  mailbox_commands(),     list_commands(),     append_commands(),
       idle_commands(),    fetch_commands(),  store_commands(),       copy_commands(),     search_commands(),
       sort_commands(),    quota_commands(),  compress_commands(),    metadata_commands(), acl_commands(),
-      urlauth_commands(), notify_commands(), multisearch_commands(),
+      urlauth_commands(), notify_commands(), multisearch_commands(), language_commands(), uid_batches_commands(),
   };
   return kFamilies;
 }
@@ -70,6 +70,7 @@ constexpr std::array kWords{
     CapabilityRow{"LITERAL+", nullptr, true},
     CapabilityRow{"SASL-IR", nullptr, true},
     CapabilityRow{"CHILDREN"},
+    CapabilityRow{"INPROGRESS"},
     CapabilityRow{"LIST-EXTENDED"},
     CapabilityRow{"LIST-STATUS"},
     CapabilityRow{"LIST-MYRIGHTS"},
@@ -94,8 +95,8 @@ constexpr std::array kWords{
     CapabilityRow{"PARTIAL"},
     CapabilityRow{"URL-PARTIAL"},
     CapabilityRow{"OBJECTID"},
-    CapabilityRow{"UTF8=ACCEPT"},
-    CapabilityRow{"I18NLEVEL=1"},
+    CapabilityRow{"UTF8=ACCEPT", nullptr, true},
+    CapabilityRow{"QUOTASET", [](const Session& session) { return is_administrator(session); }},
 };
 
 }  // namespace
@@ -107,11 +108,13 @@ std::string Session::capabilities() const {
     if ((in || row.before_login) && (row.announced == nullptr || row.announced(*this))) words.emplace_back(row.word);
   for (const auto& family : command_families())
     for (const auto& command : family)
-      if (!command.capability.empty() && (in || (command.states & kNotAuthenticated) != 0) &&
+      if (!command.capability.empty() && (in || command.announced_early || (command.states & kNotAuthenticated) != 0) &&
           std::ranges::find(words, command.capability) == words.end())
         words.emplace_back(command.capability);
   if (in) {
     for (const auto& word : item_capabilities()) words.emplace_back(word);
+    if (const auto limit = environment_.settings.imap.message_limit; limit != 0)
+      words.push_back("MESSAGELIMIT=" + decimal(limit));
     words.push_back("APPENDLIMIT=" + decimal(environment_.settings.imap.append_octets.count));
     std::erase_if(words, [&](const std::string& word) { return compressed_ && word == "COMPRESS=DEFLATE"; });
     return join(words, " ");

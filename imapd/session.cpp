@@ -53,7 +53,11 @@ void Session::greet_preauthenticated(const directory::User& user) {
 
 void Session::untagged(std::string_view text) {
   out_ += "* ";
-  out_ += text;
+  const auto [status, words] = split_once(text, ' ');
+  if (language_ != Language::i_default && (status == "OK" || status == "NO" || status == "BYE"))
+    out_ += concat({status, " ", in_language(language_, std::string(words))});
+  else
+    out_ += text;
   out_ += "\r\n";
 }
 
@@ -126,6 +130,7 @@ Session::Next Session::run(bool on_worker) {
 
 void Session::act(const imap::CommandReader::Command& command) {
   tag_ = command.tag;
+  in_pieces_ = false;
   arguments_ = command.arguments;
   uid_command_ = command.name.starts_with("UID ");
   command_ = find_command(command.name);
@@ -163,6 +168,7 @@ bool Session::settle(Completion completion) {
       next_ = Next::worker;
       return false;
     case Kind::more:
+      in_pieces_ = true;
       next_ = Next::more;
       return false;
     case Kind::line:
@@ -197,7 +203,7 @@ void Session::respond(Completion completion) {
   using Kind = Completion::Kind;
   out_ += tag_;
   out_ += completion.kind == Kind::ok ? " OK " : completion.kind == Kind::no ? " NO " : " BAD ";
-  out_ += completion.text;
+  out_ += language_ == Language::i_default ? completion.text : in_language(language_, std::move(completion.text));
   out_ += "\r\n";
   command_ = nullptr;
   arguments_ = {};

@@ -19,6 +19,7 @@
 #include "imapd/columns.h"
 #include "imapd/command.h"
 #include "imapd/contexts.h"
+#include "imapd/language.h"
 #include "imapd/notify.h"
 #include "store/account.h"
 #include "store/mailbox.h"
@@ -87,6 +88,10 @@ class Session {
   /// May have something to say without being spoken to.
   bool listening() const { return idling_ || notify_ != nullptr; }
   const std::string& user() const { return user_.name; }
+  /// The tag of the command that runs, as long as nothing of its answer has been handed on in pieces; else empty.
+  std::string_view quiet_tag() const {
+    return command_ != nullptr && logged_in() && !in_pieces_ ? std::string_view(tag_) : std::string_view();
+  }
   /// The groups of the users file's field `acl_groups`, for identifiers of access lists.
   std::vector<std::string> groups() const;
 
@@ -109,6 +114,8 @@ class Session {
   bool encrypted() const { return channel_.encrypted; }
   bool compressed() const { return compressed_; }
   const std::string& tag() const { return tag_; }
+  Language language() const { return language_; }
+  void set_language(Language language) { language_ = language; }
   directory::Login& login();
   void log_in(directory::User user);  ///< Sets the user; open_account() follows.
   Completion open_account();
@@ -211,6 +218,7 @@ class Session {
   Place place_;
   std::vector<std::string> keywords_;
   Enabled enabled_;
+  Language language_ = Language::i_default;
   store::UidSet saved_result_;
   SearchContexts contexts_;
   std::unique_ptr<Notify> notify_;
@@ -233,6 +241,7 @@ class Session {
   std::size_t errors_ = 0;
   bool on_worker_ = false;
   bool rerun_ = false;
+  bool in_pieces_ = false;  // output of the command that runs has gone out already
   bool closing_ = false;
   bool compressed_ = false;
   bool uid_command_ = false;

@@ -11,6 +11,7 @@
 namespace mail::imapd {
 namespace {
 
+/// MULTIAPPEND is all or nothing; fewer where imap.message_limit says so (RFC 9738 section 3.1).
 constexpr std::size_t kMostMessages = 1000;
 
 struct MessageArgument {
@@ -84,6 +85,8 @@ Completion append(Session& session, imap::Arguments& arguments) {
     auto message = take_message(session, arguments);
     if (!message)
       return message.error().kind == Error::Kind::syntax ? bad(message.error().text) : refused(message.error());
+    if (const auto limit = session.environment().settings.imap.message_limit; limit != 0 && given.size() == limit)
+      return no("[MESSAGELIMIT " + decimal(limit) + "] Too many messages in one APPEND");
     if (given.size() == kMostMessages) return no("[LIMIT] Too many messages in one APPEND");
     given.push_back(std::move(*message));
   }

@@ -3,6 +3,7 @@
 
 #include "base/strings.h"
 #include "imapd/commands/families.h"
+#include "imapd/message_limit.h"
 #include "imapd/session.h"
 
 namespace mail::imapd {
@@ -47,6 +48,7 @@ store::Destination destination(const Place& place) {
 Completion copy(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(what, take_copy_arguments(session, arguments));
   if (what.uids.empty()) return ok("COPY completed, nothing copied");
+  if (auto text = over_limit(session, what.uids); !text.empty()) return no(std::move(text));
   Place place;
   if (auto refused = resolve(session, what.to, "i", place)) return std::move(*refused);
   auto copied = session.view().copy(what.uids, destination(place));
@@ -64,12 +66,14 @@ Completion move(Session& session, imap::Arguments& arguments) {
   if (!store::has_right(rights, 't') || !store::has_right(rights, 'e')) return no_right();
   Place place;
   if (auto refused = resolve(session, what.to, "i", place)) return std::move(*refused);
-  auto moved = session.view().move(what.uids, destination(place));
+  const auto part = limited(session, std::move(what.uids));
+  auto moved = session.view().move(part.uids, destination(place));
   if (!moved) return refused(moved.error(), "Not moved");
   session.made_here(what.to, moved->destination);
   // RFC 6851 section 4.3: COPYUID goes before the EXPUNGEs, in an untagged OK.
   if (const auto code = copy_uid(*moved); !code.empty()) session.untagged("OK [" + code + "] Moved");
   session.send_changes(true);
+  if (!part.code.empty()) return ok(part.code + "MOVE completed for some");
   if (session.enabled().qresync)
     return ok("[HIGHESTMODSEQ " + decimal(store::number(session.view().highest_modseq())) + "] MOVE completed");
   return ok("MOVE completed");

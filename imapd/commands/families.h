@@ -24,5 +24,7 @@ std::span<const Command> acl_commands();
 std::span<const Command> urlauth_commands();
 std::span<const Command> notify_commands();
 std::span<const Command> multisearch_commands();
+std::span<const Command> language_commands();
+std::span<const Command> uid_batches_commands();
 
 }  // namespace mail::imapd

@@ -10,6 +10,7 @@
 #include "imapd/commands/families.h"
 #include "imapd/commands/resync.h"
 #include "imapd/fetch_items.h"
+#include "imapd/message_limit.h"
 #include "imapd/session.h"
 #include "imapd/uid_sets.h"
 
@@ -17,6 +18,7 @@ namespace mail::imapd {
 namespace {
 
 struct FetchRequest {
+  std::string limit;  ///< The response code, where not all of the messages are told of.
   std::vector<Wanted> wanted;
   store::UidSet uids;
   store::UidSet vanished;
@@ -52,6 +54,11 @@ Result<FetchModifiers> take_modifiers(imap::Arguments& arguments) {
   } while (arguments.take(' '));
   MAIL_CHECK(arguments.close());
   return modifiers;
+}
+
+/// A literal may hold no NUL (RFC 9051 section 4.3); only BINARY can tell it. As other servers do, it becomes 0x80.
+void hide_nul(std::string& out, std::size_t from) {
+  for (auto at = out.find('\0', from); at != std::string::npos; at = out.find('\0', at + 1)) out[at] = '\x80';
 }
 
 /// FETCH of a body without the right `s` leaves \Seen as it is (RFC 4314 section 4).
@@ -196,7 +203,10 @@ class Fetching : public Work {
     out.reserve(Session::kPiece + 64 * 1024);
     for (;;) {
       if (body_) {
-        if (!body_->produce(out, Session::kPiece)) return more();
+        const auto before = out.size();
+        const bool all = body_->produce(out, Session::kPiece);
+        if (request_.wanted[item_].item->body == FetchItem::Body::section) hide_nul(out, before);
+        if (!all) return more();
         body_.reset();
         ++item_;
         if (out.size() >= Session::kPiece) return more();
@@ -337,7 +347,7 @@ class Fetching : public Work {
     if (failure_)
       return failure_->kind == Error::Kind::not_found ? no("[EXPUNGEISSUED] Some messages are gone")
                                                       : failed(*failure_, "Some messages cannot be read");
-    return ok("FETCH completed");
+    return ok(request_.limit + "FETCH completed");
   }
 
   FetchRequest request_;
@@ -396,6 +406,9 @@ Result<FetchRequest> take_fetch(Session& session, imap::Arguments& arguments) {
 
 Completion fetch(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(request, take_fetch(session, arguments));
+  auto part = limited(session, std::move(request.uids));
+  request.uids = std::move(part.uids);
+  request.limit = std::move(part.code);
   if (!request.vanished.empty()) session.untagged("VANISHED (EARLIER) " + request.vanished.text());
   return session.start(std::make_unique<Fetching>(session, std::move(request)));
 }

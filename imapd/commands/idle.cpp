@@ -24,7 +24,8 @@ Completion idle(Session& session, imap::Arguments& arguments) {
 }
 
 constexpr std::array kIdleCommands{
-    Command{.name = "IDLE", .run = idle, .states = kLoggedIn, .capability = "IDLE", .polls = true},
+    Command{
+        .name = "IDLE", .run = idle, .states = kLoggedIn, .capability = "IDLE", .polls = true, .announced_early = true},
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "imapd/commands/acl.h"
 #include "imapd/commands/families.h"
 #include "imapd/commands/list_metadata.h"
+#include "imapd/commands/name_space.h"
 #include "imapd/commands/status.h"
 #include "imapd/session.h"
 
@@ -215,6 +216,10 @@ Result<std::vector<store::MailboxEntry>> all_mailboxes(Session& session) {
       entries.push_back(std::move(other));
       continue;
     }
+    if (own->exists && !other.exists) {  // a mailbox of the user's own that is called as the others' common part
+      own->has_children = true;
+      continue;
+    }
     other.subscribed = own->subscribed;
     *own = std::move(other);
   }
@@ -277,17 +282,10 @@ Completion lsub(Session& session, imap::Arguments& arguments) {
   return ok("LSUB completed");
 }
 
-/// NAMESPACE (RFC 2342): the personal one, INBOX among its names, and other users' mailboxes.
+/// NAMESPACE (RFC 2342)
 Completion name_space(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.end());
-  const std::string separator(1, session.environment().store->settings().separator);
-  std::string others = "NIL";
-  if (const auto& prefix = session.environment().settings.imap.other_users; !prefix.empty()) {
-    others = "((";
-    imap::append_string(others, prefix + separator, session.utf8());
-    others += " \"" + separator + "\"))";
-  }
-  session.untagged(concat({"NAMESPACE ((\"\" \"", separator, "\")) ", others, " NIL"}));
+  send_namespace(session);
   return ok("NAMESPACE completed");
 }
 
@@ -299,6 +297,24 @@ constexpr std::array kListCommands{
 };
 
 }  // namespace
+
+/// The personal one, INBOX among its names, and other users' mailboxes.
+void send_namespace(Session& session) {
+  const std::string separator(1, session.environment().store->settings().separator);
+  std::string others = "NIL";
+  if (const auto& prefix = session.environment().settings.imap.other_users; !prefix.empty()) {
+    others = "((";
+    imap::append_string(others, prefix + separator, session.utf8());
+    others += " \"" + separator + "\"";
+    if (session.language() == Language::fr) {
+      others += " \"TRANSLATION\" (";
+      imap::append_string(others, "Autres utilisateurs" + separator, session.utf8());
+      others += ')';
+    }
+    others += "))";
+  }
+  session.untagged(concat({"NAMESPACE ((\"\" \"", separator, "\")) ", others, " NIL"}));
+}
 
 std::span<const Command> list_commands() { return kListCommands; }
 

@@ -6,6 +6,7 @@
 #include "imap/response.h"
 #include "imapd/commands/families.h"
 #include "imapd/commands/resync.h"
+#include "imapd/message_limit.h"
 #include "imapd/session.h"
 
 namespace mail::imapd {
@@ -58,7 +59,7 @@ void describe(Session& session) {
   }
 }
 
-Completion select_mailbox(Session& session, imap::Arguments& arguments, bool read_only) {
+Completion select_mailbox(Session& session, imap::Arguments& arguments, bool examine) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   SelectParameters parameters;
   if (!arguments.at_end()) {
@@ -80,7 +81,7 @@ Completion select_mailbox(Session& session, imap::Arguments& arguments, bool rea
     return std::move(*refused);
   }
   // Who may change nothing has it read-only (RFC 4314 section 5.1.1: as PERMANENTFLAGS says).
-  if (place.rights.find_first_of("swte") == std::string::npos) read_only = true;
+  const bool read_only = examine || place.rights.find_first_of("swte") == std::string::npos;
   auto view = place.account->select_ready(place.name, read_only);
   if (!view) {
     if (!session.may_block()) return on_worker();
@@ -96,7 +97,7 @@ Completion select_mailbox(Session& session, imap::Arguments& arguments, bool rea
   session.select(std::move(view), std::move(name), std::move(place));
   describe(session);
   if (parameters.resync) answer_resync(session, *parameters.resync);
-  return ok(read_only ? "[READ-ONLY] EXAMINE completed" : "[READ-WRITE] SELECT completed");
+  return ok(concat({read_only ? "[READ-ONLY] " : "[READ-WRITE] ", examine ? "EXAMINE" : "SELECT", " completed"}));
 }
 
 Completion select(Session& session, imap::Arguments& arguments) { return select_mailbox(session, arguments, false); }
@@ -110,6 +111,15 @@ bool any_deleted(const store::View& view, const store::UidSet& uids) {
     return !found;
   });
   return found;
+}
+
+store::UidSet deleted_of(const store::View& view, const store::UidSet& uids) {
+  store::UidSet deleted;
+  view.rows(uids, [&](store::SequenceNumber, const store::MessageRow& row) {
+    if (store::has(row.flags, store::Flags::deleted)) deleted.add(row.uid);
+    return true;
+  });
+  return deleted;
 }
 
 store::UidSet everything(const store::View& view) {
@@ -147,10 +157,17 @@ Completion expunge(Session& session, imap::Arguments& arguments) {
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
   if (!store::has_right(session.selected_rights(), 'e')) return no_right();
   if (!session.may_block()) return on_worker();
+  std::string limit;
+  if (uids) {
+    auto part = limited(session, deleted_of(session.view(), *uids));
+    uids = std::move(part.uids);
+    limit = std::move(part.code);
+  }
   if (auto expunged = session.view().expunge(uids ? &*uids : nullptr); !expunged)
     return failed(expunged.error(), "Not expunged");
   session.send_changes(true);
   const std::string name = session.uid_command() ? "UID EXPUNGE completed" : "EXPUNGE completed";
+  if (!limit.empty()) return ok(limit + name);
   if (!session.enabled().condstore) return ok(name);
   return ok("[HIGHESTMODSEQ " + decimal(store::number(session.view().highest_modseq())) + "] " + name);
 }

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "imapd/commands/esearch.h"
 #include "imapd/commands/families.h"
+#include "imapd/message_limit.h"
 #include "imapd/search_evaluator.h"
 #include "imapd/session.h"
 #include "imapd/uid_sets.h"
@@ -48,6 +49,23 @@ void answer_search(Session& session, imap::ReturnOptions options, const store::U
   send_esearch(session, answer);
 }
 
+/// Those that the key names by their numbers; the limit on messages (RFC 9738 section 3.1) counts these.
+Result<store::UidSet> messages_to_look_at(Session& session, const imap::SearchKey& key) {
+  using Kind = imap::SearchKey::Kind;
+  auto messages = everything(session.view());
+  if (session.environment().settings.imap.message_limit == 0) return messages;
+  const auto narrow = [&](const imap::SearchKey& one) -> Status {
+    if (one.kind != Kind::sequence && one.kind != Kind::uid) return {};
+    MAIL_TRY(named, session.messages_of(one.set, one.kind == Kind::uid, true));
+    messages = intersection(messages, named);
+    return {};
+  };
+  MAIL_CHECK(narrow(key));
+  if (key.kind == Kind::all)
+    for (const auto& child : key.children) MAIL_CHECK(narrow(child));
+  return messages;
+}
+
 Completion search(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(search, imap::take_search_arguments(arguments));
   if (auto refused = decode_charset(search.key, search.charset)) return *refused;
@@ -59,7 +77,9 @@ Completion search(Session& session, imap::Arguments& arguments) {
   if (modseq) session.use_condstore();
 
   SearchEvaluator evaluator(session);
-  const auto all = everything(session.view());
+  IMAPD_TRY(looked_at, messages_to_look_at(session, search.key));
+  const auto part = limited(session, std::move(looked_at));
+  const auto& all = part.uids;
   if (!session.may_block() && (all.count() > kMostInline || !evaluator.ready(search.key, all))) return on_worker();
   const auto found = evaluator.evaluate(search.key, all);
   if (!found) {
@@ -77,7 +97,7 @@ Completion search(Session& session, imap::Arguments& arguments) {
   const bool only_save = only_saves(search.options);
   if (!only_save) answer_search(session, search.options, *found, modseq ? highest_modseq(session.view(), *found) : 0);
   if (context) keep_updated(session, std::move(*context));
-  return ok(only_save ? "SEARCH completed, result saved" : "SEARCH completed");
+  return ok(part.code + (only_save ? "SEARCH completed, result saved" : "SEARCH completed"));
 }
 
 /// CANCELUPDATE (RFC 5267 section 4.3.5). A search that was refused its updates may be named too.
@@ -143,9 +163,14 @@ void send_esearch(Session& session, const Esearch& answer) {
     append_decimal(out, value);
   };
   const auto list = [&](const std::vector<std::uint32_t>& numbers) {
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
+    // In the order of the sort; only what ascends one by one may be told as a range.
+    for (std::size_t i = 0, last = 0; i < numbers.size(); i = last + 1) {
+      for (last = i; last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1;) ++last;
       if (i > 0) out += ',';
       append_decimal(out, numbers[i]);
+      if (last == i) continue;
+      out += ':';
+      append_decimal(out, numbers[last]);
     }
   };
   if (!empty) {

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "imapd/commands/families.h"
 #include "imapd/flags.h"
+#include "imapd/message_limit.h"
 #include "imapd/session.h"
 #include "imapd/uid_sets.h"
 
@@ -122,13 +123,17 @@ Completion store_flags(Session& session, imap::Arguments& arguments) {
   if (session.read_only()) return no("[READ-ONLY] Mailbox is read-only");
   if (what.change.unchanged_since) session.use_condstore();
   if (what.change.uids.empty()) return ok("STORE completed, no such message");
+  auto part = limited(session, std::move(what.change.uids));
+  what.change.uids = std::move(part.uids);
   const auto outcome = store_allowed(session, what.change);
   if (!outcome) return failed(outcome.error(), "Flags not stored");
   // A keyword that is new to the mailbox is told of before it is used (RFC 9051 section 7.3.5).
   if (!what.change.keywords.empty()) session.send_changes(false);
-  Completion completion = ok("STORE completed");
-  if (!outcome->modified.empty())
+  Completion completion = ok(part.code + "STORE completed");
+  if (!outcome->modified.empty()) {
+    if (!part.code.empty()) session.untagged("NO " + part.code + "Not all messages");
     completion = ok("[MODIFIED " + modified(session, outcome->modified) + "] Conditional STORE failed for some");
+  }
   // Told also of what was as asked for before (RFC 3501 section 6.4.6); what failed UNCHANGEDSINCE keeps its flags.
   if (!what.silent)
     return session.start(

@@ -15,7 +15,21 @@ using Date = SearchKey::Date;
 auto syntax(const char* text) { return fail(Error::Kind::syntax, text); }
 
 /// How a key's argument is read.
-enum class Argument : std::uint8_t { none, string, number, day, flag, seconds, header, object_id, set, modseq, name };
+enum class Argument : std::uint8_t {
+  none,
+  string,
+  number,
+  day,
+  flag,
+  seconds,
+  header,
+  object_id,
+  set,
+  above,
+  below,
+  modseq,
+  name
+};
 
 struct KeyRow {
   std::string_view name;
@@ -64,6 +78,8 @@ constexpr std::array kKeys{
     KeyRow{"THREADID", Kind::thread_id, Argument::object_id},
     KeyRow{"TO", Kind::header, Argument::string, "To"},
     KeyRow{"UID", Kind::uid, Argument::set},
+    KeyRow{"UIDAFTER", Kind::uid, Argument::above},
+    KeyRow{"UIDBEFORE", Kind::uid, Argument::below},
     KeyRow{"UNANSWERED", Kind::flag, Argument::none, "\\Answered", 0},
     KeyRow{"UNDELETED", Kind::flag, Argument::none, "\\Deleted", 0},
     KeyRow{"UNDRAFT", Kind::flag, Argument::none, "\\Draft", 0},
@@ -203,9 +219,29 @@ class KeyReader {
         key.set = std::move(set);
         break;
       }
+      case Argument::above: {
+        MAIL_TRY(uid, arguments_.nz_number());
+        return set_uids(key, std::uint64_t{uid} + 1, UINT32_MAX);
+      }
+      case Argument::below: {
+        MAIL_TRY(uid, arguments_.nz_number());
+        return set_uids(key, 1, std::uint64_t{uid} - 1);
+      }
       case Argument::modseq:
         return take_modseq(key);
     }
+    return {};
+  }
+
+  /// UIDAFTER and UIDBEFORE (RFC 9738 section 3.2) as the UIDs they stand for; none of them is NOT ALL.
+  static Status set_uids(SearchKey& key, std::uint64_t first, std::uint64_t last) {
+    if (first > last) {
+      key.kind = Kind::negated;
+      key.children.resize(1);
+      return {};
+    }
+    MAIL_TRY(set, SequenceSet::parse(decimal(first) + ":" + decimal(last)));
+    key.set = std::move(set);
     return {};
   }
 

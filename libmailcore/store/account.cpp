@@ -72,6 +72,7 @@ Result<std::shared_ptr<AccountImpl>> AccountImpl::open(std::weak_ptr<StoreImpl> 
   MAIL_TRY(root, make_path(disk, location.maildir));
   account->root_ = std::move(root);
   for (const auto* name : {"cur", "new", "tmp"}) MAIL_CHECK(make_and_open(disk, account->root_, name));
+  account->limits_ = account->limits_in_force();
   if (!location.index_directory.empty()) {
     MAIL_TRY(index, make_path(disk, location.index_directory));
     account->index_root_ = std::move(index);

@@ -122,7 +122,8 @@ class Account {
   // Quota.
   virtual Result<QuotaUsage> quota_usage() = 0;  ///< [disk]
   virtual QuotaLimits quota_limits() const = 0;
-  virtual Status set_quota_limits(QuotaLimits limits) = 0;  ///< [disk] SETQUOTA: written to maildirsize.
+  virtual Status set_quota_limits(
+      QuotaLimits limits) = 0;  ///< [disk] SETQUOTA: instead of the location's from now on, and written to maildirsize.
 
   // METADATA (RFC 5464). `mailbox` empty: the server's entries of this account. Entry names start with "/private/" or
   // "/shared/", lower case.

@@ -90,6 +90,7 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   Result<Directory> open_index(const std::string& folder);
   UidValidity new_uid_validity();
   Result<std::map<std::string, std::string>> read_properties(const Directory& folder);
+  QuotaLimits limits_in_force();  ///< What SETQUOTA has set, else the location's.
   Status change_property(const Directory& folder, const std::string& key, const std::optional<std::string>& value);
   Result<std::map<std::string, std::string>> read_server_properties();
   /// Reads, changes and writes them under their lock; `change` says whether there is something to write.

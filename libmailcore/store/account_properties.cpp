@@ -18,7 +18,7 @@ namespace mail::store {
 
 namespace {
 const std::string kProperties = "relais-mailbox", kServerProperties = "relais-account", kAcl = "dovecot-acl",
-                  kMaildirsize = "maildirsize";
+                  kMaildirsize = "maildirsize", kQuota = "quota";
 /// What stands before the mailbox id in the property that holds its URLAUTH key.
 constexpr std::string_view kAccessKey = "urlauth-key ";
 /// A file of small values; larger is not ours.
@@ -172,8 +172,21 @@ Status AccountImpl::set_acl(std::string_view mailbox, std::string_view identifie
 
 QuotaLimits AccountImpl::quota_limits() const { return limits_; }
 
+QuotaLimits AccountImpl::limits_in_force() {
+  const auto properties = read_server_properties();
+  if (!properties) return location_.quota;
+  const auto found = properties->find(kQuota);
+  if (found == properties->end()) return location_.quota;
+  const auto [octets, messages] = split_once(found->second, ' ');
+  return {parse_decimal<std::uint64_t>(octets).value_or(0), parse_decimal<std::uint64_t>(messages).value_or(0)};
+}
+
 Status AccountImpl::set_quota_limits(QuotaLimits limits) {
   MAIL_TRY(usage, count_usage());
+  MAIL_CHECK(change_server_properties([&](auto& properties) {
+    properties[kQuota] = concat({decimal(limits.octets), " ", decimal(limits.messages)});
+    return true;
+  }));
   std::lock_guard lock(quota_mutex_);
   limits_ = limits;
   return write_maildirsize(usage);
@@ -225,6 +238,8 @@ Result<std::optional<std::pair<QuotaLimits, QuotaUsage>>> AccountImpl::read_mail
 Result<QuotaUsage> AccountImpl::quota_usage() {
   std::lock_guard lock(quota_mutex_);
   MAIL_TRY(known, read_maildirsize());
+  // Another program may have been told other limits (SETQUOTA) since this one looked.
+  if (known && !(known->first == limits_)) limits_ = limits_in_force();
   if (known) {
     // Limits in the file are those of the mail system that wrote it; ours win where there are any.
     if (limits_ == QuotaLimits{}) limits_ = known->first;

@@ -2,6 +2,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "store/rights.h"
+#include "store/shared_list.h"
 #include "store/text_file.h"
 #include "store/uidlist.h"
 
@@ -14,7 +16,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (parse_subscriptions(format_subscriptions(names), '.') != names) std::abort();
   const auto properties = parse_properties(text);
   if (parse_properties(format_properties(properties)) != properties) std::abort();
-  (void)parse_acl(text);
+  const auto acl = parse_acl(text);
+  for (const std::string_view user : {"ann", "bob"})
+    for (const bool owner : {false, true})
+      if (const auto rights = rights_of(acl, {user, owner, {}}); parse_rights(told_rights(rights)) != rights)
+        std::abort();
+  const auto shared = parse_shared_list(text);
+  if (parse_shared_list(format_shared_list(shared)) != shared) std::abort();
   (void)parse_maildirsize(text);
   if (tab_unescape(tab_escape(text)) != text) std::abort();
   return 0;

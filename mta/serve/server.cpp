@@ -19,7 +19,7 @@ SmtpServer::SmtpServer(net::Service& service, std::unique_ptr<directory::Directo
       clock_(clock),
       directory_(std::move(directory)),
       throttle_(directory::throttle_from(service.settings().auth), clock),
-      policy_(directory::policy_from(service.settings(), directory_->has_plain_secrets())),
+      policy_(directory::policy_from(service.settings(), *directory_)),
       router_(*directory_, route::options_from(service.settings())),
       spool_(std::move(spool)),
       writer_(std::move(writer)) {

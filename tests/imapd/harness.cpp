@@ -20,7 +20,7 @@ bool is_set(const TranscriptSettings& settings, const std::string& name) { retur
 
 }  // namespace
 
-ImapWorld::ImapWorld(const TranscriptSettings& settings) {
+ImapWorld::ImapWorld(const TranscriptSettings& settings, Disk& disk) {
   std::ofstream(directory_ / "users") << "ann:{PLAIN}secret::::::\nbob:{PLAIN}secret::::::\n";
   auto& config = environment_.settings;
   config.host.name = "imap.example.org";
@@ -44,7 +44,7 @@ ImapWorld::ImapWorld(const TranscriptSettings& settings) {
   store_settings.watch = is_set(settings, "watch");
   store_settings.poll = std::chrono::seconds(parse_decimal<int>(value_of(settings, "poll", "10")).value());
   store_settings.append_octets = config.imap.append_octets;
-  environment_.store = *store::Store::open(store_settings);
+  environment_.store = *store::Store::open(store_settings, disk);
   environment_.directory = users_.get();
   environment_.tls_available = true;
   imapd::prepare(environment_);

@@ -15,7 +15,7 @@ namespace mail::test {
 /// Users ann and bob (password `secret`), each with an account of its own.
 class ImapWorld {
  public:
-  explicit ImapWorld(const TranscriptSettings& settings = {});
+  explicit ImapWorld(const TranscriptSettings& settings = {}, Disk& disk = Disk::system());
   imapd::Environment& environment() { return environment_; }
   std::string maildir(const std::string& user) const { return directory_ / ("mail/" + user); }
   /// Appends the messages of an mbox file of tests/imapd/mail to a mailbox, made where it is missing.

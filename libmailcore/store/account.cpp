@@ -312,9 +312,9 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
         with_check(message.id.empty() ? file->name() : make_base(context_->settings.host, message.id, now * 1000000),
                    file->hash());
     append_sizes(in.row.base, in.row.file_octets, in.row.wire_octets);
-    if (!message.keywords.empty()) {
+    if (!message.keywords.empty() || has(message.flags, Flags::forwarded)) {
       MAIL_TRY(writing, target->begin());
-      MAIL_TRY(bits, target->keyword_bits(writing, message.keywords, true));
+      MAIL_TRY(bits, target->keyword_bits(writing, target->stored_keywords(message.flags, message.keywords), true));
       in.row.keywords = bits;
     }
     flush.files.push_back(file->fd());

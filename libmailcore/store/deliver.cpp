@@ -107,10 +107,10 @@ class Run {
 };
 
 Result<KeywordBits> bits_of(AccountImpl& account, const DeliveryTarget& target) {
-  if (target.keywords.empty()) return KeywordBits{0};
+  if (target.keywords.empty() && !has(target.flags, Flags::forwarded)) return KeywordBits{0};
   MAIL_TRY(mailbox, account.mailbox(target.mailbox));
   MAIL_TRY(writing, mailbox->begin());
-  return mailbox->keyword_bits(writing, target.keywords, true);
+  return mailbox->keyword_bits(writing, mailbox->stored_keywords(target.flags, target.keywords), true);
 }
 
 Status Run::write_file(const Delivery& delivery, const DeliveryTarget& target, const DeliveryFolder& folder,

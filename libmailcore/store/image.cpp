@@ -75,6 +75,10 @@ MessageRow Image::message(RowNumber row) const {
   out.modseq = modseq_[row];
   out.flags = flags_[row];
   out.keywords = keywords_[row];
+  if ((out.keywords & forwarded_) != 0) {
+    out.flags = out.flags | Flags::forwarded;
+    out.keywords &= ~forwarded_;
+  }
   out.internal_date = internal_date_[row];
   out.save_date = save_date_[row];
   out.octets = wire_octets_[row];
@@ -85,6 +89,11 @@ std::optional<std::uint8_t> Image::keyword_bit(std::string_view name) const {
   for (std::size_t i = 0; i < keyword_names_.size(); ++i)
     if (iequals(keyword_names_[i], name)) return static_cast<std::uint8_t>(i);
   return std::nullopt;
+}
+
+void Image::note_keywords() {
+  const auto bit = keyword_bit(kForwardedKeyword);
+  forwarded_ = bit ? KeywordBits{1} << *bit : 0;
 }
 
 void Image::account(RowNumber row, int sign) {
@@ -212,6 +221,7 @@ void Image::apply(const Record& record, std::uint64_t origin) {
                  [&](const record::Keyword& r) {
                    if (keyword_names_.size() <= r.bit) keyword_names_.resize(r.bit + std::size_t{1});
                    keyword_names_[r.bit] = r.name;
+                   note_keywords();
                  },
                  [&](const record::Written& r) {
                    for_rows(r.uids, [&](RowNumber row) {

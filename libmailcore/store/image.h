@@ -26,6 +26,8 @@ struct DiskFlags {
   KeywordBits keywords = 0;
 };
 inline constexpr KeywordBits kLetterBits = (KeywordBits{1} << 26) - 1;
+/// Flags::forwarded is written both as the letter P and as this keyword, which is how Dovecot has it; either says it.
+inline constexpr std::string_view kForwardedKeyword = "$Forwarded";
 
 struct Grave {
   bool in_new = false;
@@ -117,6 +119,7 @@ class Image {
   void expunge(const record::Expunged& r);
   void mark_dirty(RowNumber row, DiskFlags before);
   void account(RowNumber row, int sign);
+  void note_keywords();
   template <class Function>
   void for_rows(const UidSet& uids, Function&& function);
 
@@ -139,6 +142,7 @@ class Image {
   std::vector<RowNumber> dirty_rows_;
   std::deque<Grave> graves_;
   std::vector<std::string> keyword_names_;
+  KeywordBits forwarded_ = 0;  ///< The bit of kForwardedKeyword, where it has one.
   std::deque<FlagNotice> notices_;
   std::uint64_t notices_first_ = 0;
   std::vector<ExpungedRange> history_;

@@ -147,6 +147,7 @@ Result<Image::Loaded> Image::parse(std::string_view octets) {
   }
   for (auto n = in.count(4); n > 0 && in.ok(); --n) image.keyword_names_.emplace_back(in.text());
   if (image.keyword_names_.size() > kKeywordsMost) return damaged();
+  image.note_keywords();
   for (auto n = in.count(sizeof(ExpungedRange)); n > 0 && in.ok(); --n)
     image.history_.push_back(in.get<ExpungedRange>());
   if (!in.ok() || !in.rest().empty()) return damaged();

@@ -68,13 +68,21 @@ Result<KeywordBits> Mailbox::keyword_bits(Writing& writing, const std::vector<st
   return keyword_bits(writing, names, false);
 }
 
+std::vector<std::string> Mailbox::stored_keywords(Flags flags, std::vector<std::string> names) const {
+  const bool room = image_.keyword_names().size() + names.size() < 26;
+  if (has(flags, Flags::forwarded) && (room || image_.keyword_bit(kForwardedKeyword)))
+    names.emplace_back(kForwardedKeyword);
+  return names;
+}
+
 Result<FlagOutcome> Mailbox::store_flags(const FlagChange& change, std::uint64_t origin) {
   FlagOutcome out;
   {
     MAIL_TRY(writing, begin());
     // Another program's changes are taken in first where the folder was touched: ours then applies to what is there.
     if (suspect_) MAIL_CHECK(scan(writing));
-    MAIL_TRY(keywords, keyword_bits(writing, change.keywords, change.how != FlagChange::How::remove));
+    MAIL_TRY(keywords, keyword_bits(writing, stored_keywords(change.flags, change.keywords),
+                                    change.how != FlagChange::How::remove));
     record::FlagsChanged record{next_modseq(), change.how, change.flags, keywords, false, {}};
     for (const auto& range : change.uids.ranges()) {
       for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row) {

@@ -113,6 +113,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::map<std::string, std::pair<const Directory*, std::string>> names_by_base() const;
   bool has_pending() const;
   Result<KeywordBits> keyword_bits(Writing& writing, const std::vector<std::string>& names, bool make);
+  /// The names that are stored for flags and keywords: Flags::forwarded has one.
+  std::vector<std::string> stored_keywords(Flags flags, std::vector<std::string> names) const;
   Status compact_files(bool closing);  ///< New snapshot where the log has grown long; a shorter uid list.
 
   // mailbox_add.cpp

@@ -96,6 +96,37 @@ TEST_CASE("a Maildir that Dovecot served keeps its UIDs and keywords; Courier's 
   CHECK(bench.append("e") == Uid{25031});
 }
 
+TEST_CASE("$Forwarded is Maildir's P and Dovecot's keyword") {
+  mail::test::TemporaryDirectory dir;
+  auto settings = quick_settings();
+  settings.watch = false;
+  for (const auto* folder : {"cur", "new", "tmp"})
+    std::filesystem::create_directories(dir / ("Maildir/" + std::string(folder)));
+  write_text(dir / "Maildir/cur/1.a:2,P", "Subject: a\n");  // another program's
+  write_text(dir / "Maildir/cur/2.b:2,b", "Subject: b\n");  // Dovecot's
+  write_text(dir / "Maildir/cur/3.c:2,Sa", "Subject: c\n");
+  write_text(dir / "Maildir/dovecot-keywords", "0 Other\n1 $Forwarded\n");
+  Bench bench(dir / "Maildir", settings);
+  auto view = bench.select();
+  const auto flags = [&](std::uint32_t uid) { return view->row(Uid{uid})->flags; };
+  CHECK(flags(1) == Flags::forwarded);
+  CHECK(flags(2) == Flags::forwarded);
+  CHECK(view->row(Uid{2})->keywords == 0);
+  CHECK(flags(3) == Flags::seen);
+  FlagChange change;
+  change.flags = Flags::forwarded;
+  change.uids = UidSet::of(Uid{3});
+  REQUIRE(view->store_flags(change));
+  change.how = FlagChange::How::remove;
+  change.uids = UidSet({{Uid{1}, Uid{2}}});
+  REQUIRE(view->store_flags(change));
+  bench.store->write_pending();
+  CHECK(names_in(dir / "Maildir/cur") == std::vector<std::string>{"1.a:2,", "2.b:2,", "3.c:2,PSab"});
+  CHECK(flags(3) == (Flags::seen | Flags::forwarded));
+  bench.append("d", Flags::forwarded);
+  CHECK(names_in(dir / "Maildir/cur")[1].ends_with(":2,Pb"));
+}
+
 TEST_CASE("what Courier left is taken over: UIDs, and subscriptions until there are some of our own") {
   mail::test::TemporaryDirectory dir;
   for (const auto* folder : {"cur", "new", "tmp", ".Sent/cur", ".Sent/new", ".Sent/tmp"})

@@ -72,11 +72,10 @@ Result<LogHeader> ChangeLog::open_log(const std::string& name, UniqueFd& fd) {
   return parse_log_header({octets, static_cast<std::size_t>(got)});
 }
 
-Status ChangeLog::read_records(int fd, std::uint64_t from, Image& image, std::uint64_t& end) {
+Result<std::uint64_t> ChangeLog::read_records(int fd, std::uint64_t from, Image& image) {
   struct stat found {};
   if (::fstat(fd, &found) != 0) return fail_errno("reading the index log of", directory_.path());
-  end = from;
-  if (static_cast<std::uint64_t>(found.st_size) <= from) return {};
+  if (static_cast<std::uint64_t>(found.st_size) <= from) return from;
   std::string octets(static_cast<std::size_t>(found.st_size) - static_cast<std::size_t>(from), '\0');
   std::size_t got = 0;
   while (got < octets.size()) {
@@ -89,8 +88,7 @@ Status ChangeLog::read_records(int fd, std::uint64_t from, Image& image, std::ui
   std::string_view rest(octets.data(), got);
   // What is not whole is the torn end of a writer that died: the next writer overwrites it.
   while (const auto record = take_record(rest)) image.apply(*record);
-  end = from + (got - rest.size());
-  return {};
+  return from + (got - rest.size());
 }
 
 Status ChangeLog::load(Image& image) {
@@ -116,8 +114,7 @@ Status ChangeLog::load(Image& image) {
       const auto old = open_log(kOldLog, old_fd);
       if (!old || old->generation != loaded.generation)
         return fail(Error::Kind::syntax, "snapshot and log do not belong together");
-      std::uint64_t end = 0;
-      MAIL_CHECK(read_records(old_fd.get(), loaded.log_octets, image, end));
+      MAIL_CHECK(read_records(old_fd.get(), loaded.log_octets, image));
       if (image.modseq_highest != log->modseq)
         return fail(Error::Kind::syntax, "snapshot and log do not belong together");
     } else {
@@ -129,7 +126,8 @@ Status ChangeLog::load(Image& image) {
   struct stat found {};
   if (::fstat(fd.get(), &found) != 0) return fail_errno("reading the index log of", directory_.path());
   if (from > static_cast<std::uint64_t>(found.st_size)) return fail(Error::Kind::syntax, "the index log was cut");
-  MAIL_CHECK(read_records(fd.get(), from, image, read_));
+  MAIL_TRY(end, read_records(fd.get(), from, image));
+  read_ = end;
   set_fd(std::move(fd));
   inode_ = found.st_ino;
   header_ = *log;
@@ -147,13 +145,15 @@ Result<bool> ChangeLog::catch_up(Image& image) {
   if (!fd_ || ::fstatat(directory_.fd(), kLog.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) return false;
   if (found.st_ino == inode_) {
     if (static_cast<std::uint64_t>(found.st_size) < read_) return false;
-    if (static_cast<std::uint64_t>(found.st_size) > read_) MAIL_CHECK(read_records(fd_->get(), read_, image, read_));
+    MAIL_TRY(end, read_records(fd_->get(), read_, image));
+    read_ = end;
     return true;
   }
   // Another process wrote a new snapshot and log. The old log is final: its rest brings this image to where the new one
   // begins.
-  MAIL_CHECK(read_records(fd_->get(), read_, image, read_));
-  const auto position = header_.position + read_ - kLogHeaderOctets;
+  MAIL_TRY(rest, read_records(fd_->get(), read_, image));
+  read_ = rest;
+  const auto position = header_.position + rest - kLogHeaderOctets;
   UniqueFd fd;
   const auto log = open_log(kLog, fd);
   if (!log || log->position != position || log->uid_validity != image.uid_validity ||
@@ -165,7 +165,8 @@ Result<bool> ChangeLog::catch_up(Image& image) {
   read_ = kLogHeaderOctets;
   if (const auto snapshot = disk_.stat(directory_, kSnapshot))
     snapshot_octets_ = static_cast<std::uint64_t>(snapshot->st_size);
-  MAIL_CHECK(read_records(fd_->get(), read_, image, read_));
+  MAIL_TRY(end, read_records(fd_->get(), read_, image));
+  read_ = end;
   return true;
 }
 

@@ -1,6 +1,7 @@
 // The index of one mailbox on disk: `relais.index` (a snapshot), `relais.log` (records since then), `relais.lock`
 // (flock: one writer). index(5) has the formats and every state that a crash can leave.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -65,16 +66,17 @@ class ChangeLog {
  private:
   void set_fd(UniqueFd fd);
   Result<LogHeader> open_log(const std::string& name, UniqueFd& fd);
-  Status read_records(int fd, std::uint64_t from, Image& image, std::uint64_t& end);
+  /// @return where the last whole record ends
+  Result<std::uint64_t> read_records(int fd, std::uint64_t from, Image& image);
 
   Disk& disk_;
   const Directory& directory_;
   UniqueFd lock_fd_;
   std::mutex fd_mutex_;  // flush() runs beside a rewrite() that replaces the log
   std::shared_ptr<UniqueFd> fd_;
-  std::uint64_t inode_ = 0;
+  std::atomic<std::uint64_t> inode_{0};  // behind() runs beside a writer
   LogHeader header_;
-  std::uint64_t read_ = 0;  // of the log file, header included
+  std::atomic<std::uint64_t> read_{0};  // of the log file, header included
   std::uint64_t snapshot_octets_ = 0;
   SharedFlush flushes_;
 };

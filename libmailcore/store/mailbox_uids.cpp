@@ -61,7 +61,7 @@ Status Mailbox::take_in(Pass& pass) {
   }
   MAIL_CHECK(give_uids(rows, tail));
   if (!rows.empty()) pass.records.push_back(record::Added{next_modseq(), std::move(rows)});
-  if (tail.next > image_.uid_next) pass.records.push_back(record::Numbers{tail.next, image_.first_recent});
+  if (tail.next > image_.uid_next) pass.records.push_back(record::Numbers{tail.next, {}});
   return {};
 }
 

@@ -95,7 +95,7 @@ os._exit(imap.wait())""", sys.executable)
 def work(session, name):
     """A client's session: new messages, flags and keywords, a copy, an expunge, names and subscriptions."""
     for i in range(3):
-        good(session.append("INBOX", r"(\Seen)" if i == 0 else None, None, message(f"{name} {i}")))
+        good(session.append("INBOX", r"(\Seen $Forwarded)" if i == 0 else None, None, message(f"{name} {i}")))
     good(session.create(f"Box{name}"))
     good(session.create(f"Box{name}.Gr&APYA3w-e"))
     good(session.subscribe(f"Box{name}.Gr&APYA3w-e"))

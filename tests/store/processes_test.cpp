@@ -21,10 +21,11 @@ constexpr int kProcesses = 4, kRounds = 25;
 
 /// One process's work: appends, deliveries, flags on its own messages and on the common one, expunges of some. Writes
 /// "UID SUBJECT\n" for each append that was acknowledged and not expunged.
-int work(const std::string& maildir, const std::string& index, int who, const std::string& report) {
+int work(const std::string& maildir, const std::string& index, int who, const std::string& report, bool watch) {
   auto settings = quick_settings();
   settings.write_behind = std::chrono::milliseconds(5);
   settings.host = "host" + std::to_string(who);
+  settings.watch = watch;
   Bench bench(maildir, settings, Disk::system(), index);
   auto view = bench.select();
   std::string out;
@@ -66,7 +67,7 @@ int work(const std::string& maildir, const std::string& index, int who, const st
   return 0;
 }
 
-void run(bool own_indexes) {
+void run(bool own_indexes, bool watch) {
   mail::test::TemporaryDirectory dir;
   const auto maildir = dir / "Maildir";
   {
@@ -81,7 +82,7 @@ void run(bool own_indexes) {
       int code = 99;
       try {
         code = work(maildir, own_indexes ? dir / ("index" + std::to_string(who)) : std::string(), who,
-                    dir / ("report" + std::to_string(who)));
+                    dir / ("report" + std::to_string(who)), watch);
       } catch (const std::exception& error) {
         (void)!::write(2, error.what(), std::strlen(error.what()));
       }
@@ -140,6 +141,9 @@ void run(bool own_indexes) {
 
 }  // namespace
 
-TEST_CASE("four processes that share the index") { run(false); }
+TEST_CASE("four processes that share the index") { run(false, true); }
 
-TEST_CASE("four hosts, each with an index of its own, as over NFS") { run(true); }
+TEST_CASE("four hosts, each with an index of its own, as over NFS") {
+  SECTION("on one machine, where inotify tells of the others") { run(true, true); }
+  SECTION("where nothing tells of them") { run(true, false); }
+}

@@ -101,34 +101,37 @@ Status Mailbox::load() {
 Status Mailbox::start_afresh(bool known_before) {
   Image image;
   auto& disk = *context_->disk;
-  auto text = read_uidlist(disk, place_.folder);
+  // Only its first line: the scan that follows takes in the others.
+  auto header = read_uidlist_header(disk, place_.folder);
   // Where there is no list, or none that can be read, whoever makes it says what the UIDVALIDITY is.
   std::optional<Dotlock> list_lock;
-  bool missing = false, courier = false;
-  const auto bad = [&] { return text ? !parse_uidlist(*text) : text.error().kind == Error::Kind::not_found; };
-  if (bad()) {
+  const auto bad = [&] { return !header && header.error().system == 0; };
+  const auto none = [&] { return !header && header.error().kind == Error::Kind::not_found; };
+  if (bad() || none()) {
     MAIL_TRY(taken, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
     list_lock.emplace(std::move(taken));
-    text = read_uidlist(disk, place_.folder);
-    missing = bad();
-    if (missing && text) log_event(LogLevel::warning, "uidlist-damaged", {{"mailbox", place_.folder.path()}});
-    if (missing && !text) {
-      text = read_uidlist(disk, place_.folder, true);
-      courier = static_cast<bool>(text);
-    }
+    header = read_uidlist_header(disk, place_.folder);
   }
-  bool taken_over = known_before;
+  const bool missing = bad() || none();
   std::string lines;
-  if (const auto list = !text     ? Result<Uidlist>(tl::unexpected(text.error()))
-                        : courier ? parse_courier_uids(*text)
-                                  : parse_uidlist(*text)) {
-    image.uid_validity = list->header.uid_validity;
-    image.uid_next = list->header.uid_next;
-    image.guid = list->header.guid;
-    taken_over = true;
-    if (courier)
-      for (const auto& entry : list->entries) append_uidlist_line(lines, entry.uid, {}, entry.base);
+  if (none()) {
+    if (const auto text = read_uidlist(disk, place_.folder, true)) {
+      const auto list = parse_courier_uids(*text);
+      if (list) header = list->header;
+      if (list)
+        for (const auto& entry : list->entries) append_uidlist_line(lines, entry.uid, {}, entry.base);
+    }
+  } else if (bad()) {
+    log_event(LogLevel::warning, "uidlist-damaged",
+              {{"mailbox", place_.folder.path()}, {"cause", header.error().text}});
   }
+  if (!header && !missing) return tl::unexpected(header.error());
+  if (header) {
+    image.uid_validity = header->uid_validity;
+    image.uid_next = header->uid_next;
+    image.guid = header->guid;
+  }
+  const bool taken_over = known_before || header;
   if (number(image.uid_validity) == 0) image.uid_validity = place_.new_uid_validity();
   if (image.guid.empty()) image.guid = to_hex(random_octets(16));
   if (missing)

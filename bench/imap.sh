@@ -3,11 +3,16 @@
 # Environment: LAB=DIR (default /var/tmp/relais-lab), ROUNDS=3, BUILD=DIR (a finished release build), LARGE=1 adds 100,000 messages
 set -u
 . "$(dirname "$0")/lab.sh"
-trap lab_stop EXIT
+trap '"$here/restart.sh" "$LAB/imapd.pid"; lab_stop' EXIT
 lab_build
 lab_peers dovecot
 lab_relais
-port=$((relais_base + 3)) pop3_port=$((relais_base + 5))
+pop3_port=$((relais_base + 5))
+# An imapd of our own beside that of the chain: it is started anew before each cold row, so that it remembers nothing.
+port=$((relais_base + 103))
+printf '[imap]\nlisten = ["127.0.0.1:%d"]\ntls_listen = []\n' "$port" > "$LAB/imapd.toml"
+restart="$here/restart.sh $LAB/imapd.pid $port $LAB/relais/bin/imapd -c $LAB/relais/etc/relais.toml --overlay $LAB/imapd.toml"
+$restart || exit 1
 out=$LAB/imap-$(date +%Y%m%d-%H%M%S).jsonl
 section() { printf '\n## %s\n' "$*"; }
 corpus() { # corpus NAME COUNT OPTIONS: made once, then laid into both servers' Maildirs
@@ -23,10 +28,10 @@ reads=select,flags,envelope,bodystructure,headers,body,search-from,search-subjec
 compare() { # compare NAME
   local name=$1
   local theirs=$LAB/r-dovecot/srv/mail/md$name/Maildir ours=$LAB/relais/mail/md$name
-  # Cold: the files that index(5) calls a cache are removed. Whether imapd still holds the mailbox in memory is not controlled here:
-  # for a figure of the first visit start it anew.
+  # Cold: the files that index(5) calls a cache are removed, and the server knows nothing of the mailbox.
+  local cold="$here/restart.sh $LAB/imapd.pid; rm -f $ours/relais.index $ours/relais.log* $ours/relais.cache $ours/relais.search; $restart"
   "$here/imapbench.py" --bin "$bin" --rounds "$rounds" --out "$out" --ops "$reads" \
-    --peer "dovecot:22343:md$name:rm -f $theirs/dovecot.index* $theirs/dovecot-uidlist" --peer "relais:$port:md$name:rm -f $ours/relais.index $ours/relais.log* $ours/relais.cache $ours/relais.search"
+    --peer "dovecot:22343:md$name:rm -f $theirs/dovecot.index* $theirs/dovecot-uidlist" --peer "relais:$port:md$name:$cold"
   "$here/imapbench.py" --bin "$bin" --rounds "$rounds" --out "$out" --group 1 --cold 0 --ops "$mutations" --peer "dovecot:22343:md$name" --peer "relais:$port:md$name"
 }
 section "10,000 messages, 184 MB"

@@ -18,10 +18,10 @@ namespace mail::imapd {
 namespace {
 
 struct FetchRequest {
-  std::string limit;  ///< The response code, where not all of the messages are told of.
   std::vector<Wanted> wanted;
   store::UidSet uids;
   store::UidSet vanished;
+  std::string limit = {};  ///< The response code, where not all of the messages are told of.
 };
 
 struct FetchModifiers {

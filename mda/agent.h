@@ -37,7 +37,8 @@ struct Item {
   std::string reverse_path;
   std::string received;  ///< Received field in front of it, or empty.
   std::vector<Addressee> addressees;
-  bool repeated = false;  ///< A process that died may have delivered it before: the mailbox is searched for it.
+  std::string account = {};  ///< Who submitted it, for routes that ask; empty: nobody logged in.
+  bool repeated = false;     ///< A process that died may have delivered it before: the mailbox is searched for it.
 };
 
 /// Sends a message on its way again, to the addresses of a .forward: into the queue or the drop, durably.

@@ -18,6 +18,14 @@ namespace {
 
 using directory::AliasTarget;
 
+/// Whose id a program of the routes asks for. @return false where this process cannot become that user.
+bool set_pipe_user(ProgramCall& call, const std::string& name) {
+  const passwd* entry = getpwnam(name.c_str());
+  if (entry == nullptr || entry->pw_uid == 0 || (geteuid() != 0 && entry->pw_uid != geteuid())) return false;
+  if (geteuid() == 0) call.uid = entry->pw_uid, call.gid = entry->pw_gid;
+  return true;
+}
+
 /// The user that programs of aliases run as when this process is root.
 void set_run_user(ProgramCall& call, const std::string& name) {
   if (geteuid() != 0) return;
@@ -97,7 +105,8 @@ void Batch::plan(Place place) {
 }
 
 void Batch::plan_route(Place place) {
-  const auto route = agent_.router_.route_spooled(addressee(place).forward_path);
+  const route::Context context{.sender = {item(place).reverse_path, item(place).account}};
+  const auto route = agent_.router_.route_spooled(addressee(place).forward_path, context);
   if (!route) return note(place, outcome_of(route.error()));
   if (route->refusal)
     return note(place, route->refusal->code >= 500 ? permanent(route->refusal->enhanced, route->refusal->text)
@@ -107,7 +116,12 @@ void Batch::plan_route(Place place) {
     std::visit(overloaded{
                    [&](const route::LocalMailbox& local) { plan_user(place, local.user, local.detail); },
                    [&](const route::Remote&) { remote.push_back(target.forward_path); },
-                   [&](const route::Pipe& pipe) { plan_program(place, pipe.argv, nullptr, addressee(place).detail); },
+                   [&](const route::Pipe& pipe) {
+                     if (pipe.transport)
+                       plan_routed_program(place, *pipe.transport);
+                     else
+                       plan_program(place, pipe.argv, nullptr, addressee(place).detail);
+                   },
                    [&](const route::File& file) { plan_file(place, file.path); },
                    [&](const route::Discard&) { note(place, {}); },
                },
@@ -223,6 +237,23 @@ void Batch::plan_program(Place place, std::vector<std::string> argv, const direc
     if (!user->home.empty() && access(user->home.c_str(), X_OK) == 0) call.directory = user->home;
   } else {
     set_run_user(call, agent_.settings_.run.user);
+  }
+  to_program_.push_back({place, std::move(call)});
+}
+
+/// The program of a `pipe:` route. What its words stand for comes from the network: each stays one word.
+void Batch::plan_routed_program(Place place, const config::Transport& transport) {
+  const auto& recipient = addressee(place).forward_path;
+  directory::User named;
+  named.name = recipient;
+  ProgramCall call{
+      .argv = with_values(transport.argv, named, item(place).reverse_path, recipient, addressee(place).detail),
+      .environment = program_environment(nullptr, item(place).reverse_path, recipient, addressee(place).detail)};
+  if (transport.run_as.empty()) {
+    set_run_user(call, agent_.settings_.run.user);
+  } else if (!set_pipe_user(call, transport.run_as)) {
+    return note(place, temporary("4.3.5", concat({"the route's program cannot run as user ", transport.run_as,
+                                                  ": no such user, or mda is not started as root"})));
   }
   to_program_.push_back({place, std::move(call)});
 }

@@ -49,6 +49,7 @@ class Batch {
   bool plan_forward(Place place, const directory::User& user, const std::string& detail);
   void plan_mailbox(Place place, const directory::User& user, const std::string& detail);
   void plan_file(Place place, const std::string& path);
+  void plan_routed_program(Place place, const config::Transport& transport);
   void plan_program(Place place, std::vector<std::string> argv, const directory::User* user, const std::string& detail);
   void plan_as_user(Place place, const directory::User& user, const std::string& detail);
   void to_store();

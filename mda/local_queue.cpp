@@ -221,6 +221,7 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
               .reverse_path = job.envelope.reverse_path,
               .received = {},
               .addressees = {},
+              .account = job.envelope.authenticated_user,
               .repeated = earlier};
     for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
       const auto& recipient = job.envelope.recipients[i];

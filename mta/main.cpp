@@ -9,6 +9,7 @@
 #include "mta/supervisor.h"
 #include "net/daemon.h"
 #include "net/server.h"
+#include "route/from_settings.h"
 
 namespace {
 
@@ -48,6 +49,16 @@ int relay_mail(const Files& files) {
   auto settings = config::load_or_complain("mta", files.all());
   if (!settings) return net::kExitConfig;
   return relay::run(std::move(*settings));
+}
+
+/// The configuration, then the maps that it names.
+int check_all(const Files& files) {
+  if (const int code = config::check(files.all()); code != net::kExitOk) return code;
+  const auto settings = config::load_or_complain("mta", files.all());
+  if (!settings) return net::kExitConfig;
+  const auto problems = route::map_problems(*settings);
+  for (const auto& problem : problems) std::cerr << problem << "\n";
+  return problems.empty() ? net::kExitOk : net::kExitConfig;
 }
 
 int supervise(const Files& files) {
@@ -102,7 +113,7 @@ int main(int argc, char** argv) {
     return net::kExitUsage;
   }
   if (app.got_subcommand("queue") || app.got_subcommand("trace") || app.got_subcommand("explain")) return code;
-  if (check) return config::check(files.all());
+  if (check) return check_all(files);
   if (*serve_command || net::Server::started_by_inetd()) return serve(files, serving);
   if (*relay_command) return relay_mail(files);
   return supervise(files);

@@ -164,4 +164,44 @@ Result<Finished> run(const Command& command) {
   return finished;
 }
 
+namespace {
+
+auto bad_command(std::string_view what, std::string_view command) {
+  return fail(Error::Kind::syntax, concat({what, ": ", printable(command.substr(0, 80))}));
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> split_command(std::string_view command) {
+  std::vector<std::string> argv;
+  std::string word;
+  bool in_word = false;
+  char quote = 0;
+  for (std::size_t i = 0; i < command.size(); ++i) {
+    const char c = command[i];
+    if (c == '\0') return bad_command("NUL in a command", command);
+    if (c == '\\' && quote != '\'' && i + 1 < command.size()) {
+      word += command[++i], in_word = true;
+    } else if (quote != 0) {
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
+    } else if (c == '"' || c == '\'') {
+      quote = c, in_word = true;
+    } else if (is_white(static_cast<unsigned char>(c))) {
+      if (in_word) argv.push_back(std::move(word));
+      word.clear(), in_word = false;
+    } else {
+      word += c, in_word = true;
+    }
+  }
+  if (quote != 0) return bad_command("quote is not closed", command);
+  if (in_word) argv.push_back(std::move(word));
+  // `|"/usr/bin/prog arg"`: the whole command was quoted once more.
+  if (argv.size() == 1 && argv[0].find(' ') != std::string::npos && argv[0] != command) return split_command(argv[0]);
+  if (argv.empty() || !argv[0].starts_with('/')) return bad_command("a command needs an absolute path", command);
+  return argv;
+}
+
 }  // namespace mail

@@ -33,6 +33,10 @@ struct Finished {
       uid;  ///< The program's ids at its end, where the system tells (a checkpassword program changes them).
   std::optional<gid_t> gid;
 };
+/// Splits `/program with "quoted words"` into argv as a shell would for blanks, quotes and backslashes, and nothing
+/// else: no variables, no globs. @return syntax where it is not of this form, or the program's path not absolute.
+Result<std::vector<std::string>> split_command(std::string_view command);
+
 /// Runs it to its end; blocks. @return temporary where it could not be started at all (no processes, no memory),
 /// not_found or refused where the file cannot be executed.
 [[nodiscard]] Result<Finished> run(const Command& command);

@@ -11,6 +11,7 @@
 
 #include "base/strings.h"
 #include "config/schema.h"
+#include "config/transport.h"
 
 namespace mail::config {
 namespace {
@@ -158,12 +159,22 @@ void check_together(const Settings& settings, const std::string& file, Problems&
       problems.push_back({file, 0,
                           concat({"relay.rates: ", printable(destination),
                                   " must be \"MESSAGES/TIME\" as in \"60/1m\", not \"", printable(rate), "\""})});
-  for (const auto& [domain, to] : settings.relay.routes)
-    if (!Endpoint::parse(to.starts_with("lmtp:") ? std::string_view(to).substr(5) : std::string_view(to)))
+  const auto check_routes = [&](std::string_view name, const Table& routes, const Table& named) {
+    for (const auto& [key, value] : routes)
+      if (const auto transport = Transport::parse(value, named); !transport)
+        problems.push_back({file, 0, concat({name, " \"", printable(key), "\" ", transport.error().text})});
+  };
+  check_routes("[relay.transports]", settings.relay.transports, {});
+  check_routes("[relay.routes]", settings.relay.routes, settings.relay.transports);
+  check_routes("[relay.sender_routes]", settings.relay.sender_routes, settings.relay.transports);
+  check_routes("[relay.user_routes]", settings.relay.user_routes, settings.relay.transports);
+  if (const auto& host = settings.relay.smart_host; !host.empty())
+    if (const auto transport = Transport::parse(host); !transport)
+      problems.push_back({file, 0, concat({"relay.smart_host ", transport.error().text})});
+  for (const auto& address : settings.relay.source_address)
+    if (!address.empty() && !IpAddress::parse(address))
       problems.push_back(
-          {file, 0,
-           concat({"relay.routes: ", printable(domain),
-                   " must be \"host:port\", \"lmtp:host:port\" or \"unix:/path\", not \"", printable(to), "\""})});
+          {file, 0, concat({"relay.source_address must hold IP addresses, not \"", printable(address), "\""})});
 }
 
 tl::expected<Settings, Problems> finish(Settings settings, const std::string& file, Problems problems) {

@@ -25,6 +25,11 @@ Rows smtp_rows() {
                                               "Whether From of submitted mail must belong to the login."),
       row<&Settings::smtp, &Smtp::relay_networks>("smtp.relay_networks",
                                                   "Networks whose hosts may relay without AUTH."),
+      row<&Settings::smtp, &Smtp::relay_domains>(
+          "smtp.relay_domains",
+          "Domains of other hosts that mail is taken for from anybody, to pass it on: domain, or .domain (below it)."),
+      row<&Settings::smtp, &Smtp::relay_recipients>(
+          "smtp.relay_recipients", "Maps of the addresses that exist in these domains; empty: all of them do."),
       row<&Settings::smtp, &Smtp::greeting_delay>("smtp.greeting_delay",
                                                   "Wait before the greeting; who talks earlier is refused."),
       row<&Settings::smtp, &Smtp::command_timeout>("smtp.command_timeout", "Wait for the next command."),
@@ -109,13 +114,28 @@ Rows smtp_rows() {
                                                               "File whose first line is the password."),
       row<&Settings::relay, &Relay::smart_host_tls>("relay.smart_host_tls", "TLS with the smart host.",
                                                     {"none", "opportunistic", "required", "implicit"}),
-      row<&Settings::relay, &Relay::routes>("relay.routes", "DOMAIN = \"host:port\", used before MX records."),
-      row<&Settings::relay, &Relay::source_address>("relay.source_address",
-                                                    "Address to connect from; empty: the system's choice."),
+      row<&Settings::relay, &Relay::routes>(
+          "relay.routes", "Recipient's ADDRESS, DOMAIN, .DOMAIN (all below it) or * = \"TRANSPORT\"."),
+      row<&Settings::relay, &Relay::route_maps>("relay.route_maps",
+                                                "Maps with the same keys and values, asked after relay.routes."),
+      row<&Settings::relay, &Relay::sender_routes>(
+          "relay.sender_routes", "Sender's ADDRESS, DOMAIN, .DOMAIN, <> (bounces) or * = \"TRANSPORT\"."),
+      row<&Settings::relay, &Relay::sender_route_maps>("relay.sender_route_maps",
+                                                       "Maps with these keys, asked after relay.sender_routes."),
+      row<&Settings::relay, &Relay::user_routes>("relay.user_routes",
+                                                 "ACCOUNT that submitted the message, or * = \"TRANSPORT\"."),
+      row<&Settings::relay, &Relay::user_route_maps>("relay.user_route_maps",
+                                                     "Maps with these keys, asked after relay.user_routes."),
+      row<&Settings::relay, &Relay::transports>("relay.transports", "NAME = \"TRANSPORT\", for routes to name."),
+      row<&Settings::relay, &Relay::source_address>(
+          "relay.source_address", "Addresses to connect from, one per family; empty: the system's choice."),
       row<&Settings::relay, &Relay::tls>("relay.tls", "TLS with other hosts.", {"none", "opportunistic", "required"}),
       row<&Settings::relay, &Relay::private_targets>("relay.private_targets",
                                                      "Whether MX that point into private networks are used."),
       row<&Settings::relay, &Relay::ipv6>("relay.ipv6", "Whether IPv6 is used."),
+      row<&Settings::relay, &Relay::address_family>("relay.address_family",
+                                                    "Which addresses of a host are tried first, or alone.",
+                                                    {"ipv6", "ipv4", "ipv6-only", "ipv4-only"}),
       row<&Settings::relay, &Relay::port>("relay.port", "Port of other hosts; other than 25 for tests."),
       row<&Settings::relay, &Relay::retry_first>("relay.retry_first",
                                                  "Wait after the first failure; it grows from there."),
@@ -134,6 +154,28 @@ Rows smtp_rows() {
       row<&Settings::relay, &Relay::connect_timeout>("relay.connect_timeout", "Wait for a connection."),
       row<&Settings::relay, &Relay::command_timeout>("relay.command_timeout", "Wait for a reply."),
       row<&Settings::relay, &Relay::data_timeout>("relay.data_timeout", "Wait for the reply to a message."),
+
+      row<&Settings::rewrite, &Rewrite::virtual_maps>(
+          "rewrite.virtual_maps",
+          "Maps of virtual domains: address or @domain to addresses; a domain alone as a key makes it ours."),
+      row<&Settings::rewrite, &Rewrite::canonical_maps>(
+          "rewrite.canonical_maps", "Maps from any address, of senders and recipients, to the one to be used."),
+      row<&Settings::rewrite, &Rewrite::sender_canonical_maps>("rewrite.sender_canonical_maps",
+                                                               "Likewise for senders, asked before."),
+      row<&Settings::rewrite, &Rewrite::recipient_canonical_maps>("rewrite.recipient_canonical_maps",
+                                                                  "Likewise for recipients, asked before."),
+      row<&Settings::rewrite, &Rewrite::masquerade_domains>("rewrite.masquerade_domains",
+                                                            "Domains whose hosts' names are cut off sender addresses."),
+      row<&Settings::rewrite, &Rewrite::masquerade_exceptions>("rewrite.masquerade_exceptions",
+                                                               "Local parts that keep the name of their host."),
+      row<&Settings::rewrite, &Rewrite::sender_bcc_maps>(
+          "rewrite.sender_bcc_maps", "Maps from a sender to the address that gets a copy of the sender's mail."),
+      row<&Settings::rewrite, &Rewrite::recipient_bcc_maps>(
+          "rewrite.recipient_bcc_maps", "Maps from a recipient to the address that gets a copy of that mail."),
+      row<&Settings::rewrite, &Rewrite::always_bcc>("rewrite.always_bcc",
+                                                    "Address that gets a copy of all mail; empty: none."),
+      row<&Settings::rewrite, &Rewrite::headers>(
+          "rewrite.headers", "Whether addresses in the header fields of our own users' mail are rewritten too."),
   };
 }
 

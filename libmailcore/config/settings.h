@@ -110,6 +110,8 @@ struct Smtp {
   bool expand = false;                   ///< EXPN answers.
   bool check_from = true;                ///< Submission: From must belong to the login.
   Networks relay_networks;               ///< Clients that may relay without AUTH.
+  Strings relay_domains;     ///< Domains of other hosts that we take mail for from anybody: "domain", ".domain".
+  Strings relay_recipients;  ///< Maps of the addresses that exist in them; empty: all do.
   seconds greeting_delay{0};
   seconds command_timeout{300};
   seconds data_timeout{300};
@@ -164,12 +166,19 @@ struct Relay {
   std::string smart_host_user;
   std::string smart_host_password_file;
   std::string smart_host_tls = "opportunistic";  ///< none, opportunistic, required, implicit
-  Table routes;                                  ///< DOMAIN = "host:port", before MX.
-  std::string source_address;
+  Table routes;                                  ///< ADDRESS, DOMAIN, .DOMAIN or * = transport, before MX.
+  Strings route_maps;                            ///< Maps with the same keys, asked after `routes`.
+  Table sender_routes;                           ///< By reverse-path: ADDRESS, DOMAIN, .DOMAIN, <> or *.
+  Strings sender_route_maps;
+  Table user_routes;  ///< By the account that submitted the message, or *.
+  Strings user_route_maps;
+  Table transports;                   ///< NAME = transport: what routes may name.
+  Strings source_address;             ///< One per address family; empty: the system's choice.
   std::string tls = "opportunistic";  ///< none, opportunistic, required
   bool private_targets = false;       ///< MX that point to loopback and private networks are used.
   bool ipv6 = true;
-  std::uint16_t port = 25;  ///< Of MX hosts; other than 25 in tests only.
+  std::string address_family = "ipv6";  ///< ipv6, ipv4 (which is tried first), ipv6-only, ipv4-only
+  std::uint16_t port = 25;              ///< Of MX hosts; other than 25 in tests only.
   seconds retry_first{60};
   seconds retry_most{14400};
   seconds give_up{432000};
@@ -183,6 +192,21 @@ struct Relay {
   seconds connect_timeout{30};
   seconds command_timeout{300};
   seconds data_timeout{600};
+};
+
+/// Address rewriting, once, where a message enters the system. A map is a file of `key value` lines or
+/// "sqlite:FILE QUERY".
+struct Rewrite {
+  Strings virtual_maps;           ///< Recipient address, @domain or domain (then it is ours) to addresses.
+  Strings canonical_maps;         ///< Any address in envelope or header to another one.
+  Strings sender_canonical_maps;  ///< As canonical_maps, for senders only, before it.
+  Strings recipient_canonical_maps;
+  Strings masquerade_domains;     ///< Their subdomains are cut off sender addresses.
+  Strings masquerade_exceptions;  ///< Local parts that keep their host.
+  Strings sender_bcc_maps;        ///< Who gets a copy of what a sender sends.
+  Strings recipient_bcc_maps;     ///< Who gets a copy of what a recipient gets.
+  std::string always_bcc;         ///< Gets a copy of everything; empty: nobody.
+  bool headers = true;            ///< Header fields of our own clients' mail are rewritten too.
 };
 
 struct Mda {
@@ -238,6 +262,7 @@ struct Settings {
   Policy policy;
   Lmtp lmtp;
   Relay relay;
+  Rewrite rewrite;
   Mda mda;
   Imap imap;
   Pop3 pop3;

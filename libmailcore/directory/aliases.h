@@ -27,9 +27,6 @@ struct AliasTarget {
   bool operator==(const AliasTarget&) const = default;
 };
 
-/// Splits `|command with "quoted words"` into argv as a shell would for blanks, quotes and backslashes, and nothing
-/// else: no variables, no globs.
-Result<std::vector<std::string>> split_command(std::string_view command);
 /// The right-hand side of an alias, a .forward file's or an :include: file's line(s).
 /// @return syntax with the offending word. Text after '#' at the start of a word is a comment.
 Result<std::vector<AliasTarget>> parse_alias_targets(std::string_view text);

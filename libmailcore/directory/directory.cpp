@@ -1,84 +1,25 @@
 #include "directory/directory.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <atomic>
 #include <functional>
 #include <mutex>
 
-#include "base/disk.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "directory/passwd_file.h"
 #include "directory/sources.h"
 #include "directory/verdict_cache.h"
+#include "directory/watched_file.h"
 
 namespace mail::directory {
 namespace {
 
-constexpr std::uint64_t kMostFileOctets = 256 << 20;  // a million users
 constexpr std::uint32_t kScramIterations = 4096;
 // What an unknown name's password is checked against where there is no user to take a hash from: yescrypt at its usual
 // cost.
 constexpr std::string_view kNobodysPassword =
     "{CRYPT}$y$j9T$qgbNnzZ5VzrRSLMc9Kjjd.$b0c2T5ZJVr.6nYdFcrYqYBmRFFC6zNX6m1mSMnDJiU2";
-
-/// Tells whether a file is another one than when it was read.
-struct FileStamp {
-  ino_t inode = 0;
-  off_t octets = -1;
-  timespec modified{};
-  static FileStamp of(const struct stat& status) { return {status.st_ino, status.st_size, status.st_mtim}; }
-  bool operator==(const FileStamp& other) const {
-    return inode == other.inode && octets == other.octets && modified.tv_sec == other.modified.tv_sec &&
-           modified.tv_nsec == other.modified.tv_nsec;
-  }
-};
-
-/// A text file that is parsed again when it has changed; readers share the last good result.
-template <class Table>
-class WatchedFile {
- public:
-  using Parse = std::function<Result<Table>(std::string_view text)>;
-  WatchedFile(std::string path, Parse parse)
-      : path_(std::move(path)), parse_(std::move(parse)), table_(std::make_shared<const Table>()) {}
-
-  std::shared_ptr<const Table> table() const {
-    const std::scoped_lock lock(mutex_);
-    return table_;
-  }
-  const std::string& path() const { return path_; }
-
-  /// Reads it where it is another file than before. On an error the former table stays.
-  Status refresh() {
-    if (path_.empty()) return {};
-    const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!fd) return fail_errno("open", path_);
-    struct stat status {};
-    if (fstat(fd.get(), &status) != 0) return fail_errno("stat", path_);
-    if (!S_ISREG(status.st_mode)) return fail(Error::Kind::permanent, path_ + ": not a regular file");
-    const auto stamp = FileStamp::of(status);
-    if (stamp == stamp_) return {};
-    MAIL_TRY(text, read_file(fd.get(), kMostFileOctets));
-    stamp_ = stamp;  // also of a file that cannot be understood: it is told once
-    auto table = parse_(text);
-    sasl::cleanse(text);
-    if (!table) return tl::unexpected(std::move(table).error());
-    auto shared = std::make_shared<const Table>(std::move(*table));
-    const std::scoped_lock lock(mutex_);
-    table_ = std::move(shared);
-    return {};
-  }
-
- private:
-  std::string path_;
-  Parse parse_;
-  FileStamp stamp_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<const Table> table_;
-};
 
 template <class Problems>
 std::string told(const std::string& path, const Problems& problems) {

@@ -60,17 +60,28 @@ Status Router::Expansion::add(const Address& address, int depth) {
   const auto key = to_lower(address.text());
   if (active_.contains(key)) {
     // "ann: ann, bob" means ann's own mailbox.
+    if (!router_.is_local_domain(address.domain)) return loop(address), Status();
     MAIL_TRY(mailbox, router_.mailbox_of(address));
-    if (mailbox)
-      add_final(address.text(), *mailbox);
-    else
-      loop(address);
-    return {};
+    if (mailbox) return add_mailbox(address, *mailbox);
+    return loop(address), Status();
   }
   if (!seen_.insert(key).second) return {};
+  MAIL_TRY(is_virtual, add_virtual(address, depth, !router_.is_local_domain(address.domain)));
+  if (is_virtual) return {};
+  if (!router_.is_local_domain(address.domain)) {
+    // RFC 5321 section 4.5.1: there is a postmaster in every domain.
+    if (!iequals(address.name, "postmaster") || depth >= router_.options_.most_depth) return {};
+    route_.expanded = true;
+    const auto to = concat({"postmaster@", router_.default_domain()});
+    return add_address({AliasTarget::Kind::address, to, {}}, address, depth + 1);
+  }
   std::string name;
   const auto* targets = router_.alias_of(*aliases_, address, &name);
-  if (targets == nullptr) return add_mailbox_or_else(address, depth);
+  if (targets == nullptr) {
+    MAIL_TRY(routed, add_routed(address, nullptr));
+    return routed ? Status() : add_mailbox_or_else(address, depth);
+  }
+  note({"alias: ", name});
   if (depth >= router_.options_.most_depth) return loop(address), Status();
   if (depth == 0 && aliases_->find("owner-" + name) != nullptr)
     route_.owner = concat({"owner-", name, "@", address.domain});
@@ -83,7 +94,7 @@ Status Router::Expansion::add(const Address& address, int depth) {
 
 Status Router::Expansion::add_mailbox_or_else(const Address& address, int depth) {
   MAIL_TRY(mailbox, router_.mailbox_of(address));
-  if (mailbox) return add_final(address.text(), *mailbox), Status();
+  if (mailbox) return add_mailbox(address, *mailbox);
   const auto& postmaster = router_.options_.postmaster;
   if (iequals(address.name, "postmaster") && !postmaster.empty() && !iequals(postmaster, "postmaster")) {
     route_.expanded = true;
@@ -92,8 +103,11 @@ Status Router::Expansion::add_mailbox_or_else(const Address& address, int depth)
   const auto key = "@" + address.domain;
   if (const auto* all = aliases_->find(key); all != nullptr && depth < router_.options_.most_depth) {
     route_.expanded = true;
+    note({"alias: ", key});
     return add_targets(*all, address, depth + 1, false);
   }
+  MAIL_TRY(is_virtual, add_virtual(address, depth, true));
+  if (is_virtual) return {};
   if (depth > 0)
     log_event(LogLevel::warning, "alias_problem",
               {{"address", address.text()}, {"text", "an alias names a user who does not exist"}});
@@ -166,10 +180,18 @@ Status Router::Expansion::add_address(const AliasTarget& target, const Address& 
     if (mailbox) add_final(address->text(), *mailbox);
     return {};
   }
-  if (!local) return add_final(address->text(), Remote{address->domain}), Status();
+  if (!local) {
+    MAIL_TRY(is_virtual, router_.is_virtual_domain(address->domain));
+    if (is_virtual) return add(*address, depth);
+    if (depth < router_.options_.most_depth && !active_.contains(to_lower(address->text()))) {
+      MAIL_TRY(mapped, add_virtual(*address, depth, true));
+      if (mapped) return {};
+    }
+    return add_remote(*address);
+  }
   if (target.final) {
     MAIL_TRY(mailbox, router_.mailbox_of(*address));
-    if (mailbox) add_final(address->text(), *mailbox);
+    if (mailbox) return add_mailbox(*address, *mailbox);
     return {};
   }
   return add(*address, depth);

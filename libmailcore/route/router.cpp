@@ -131,22 +131,64 @@ Result<std::optional<LocalMailbox>> Router::mailbox_of(const Address& address) c
   return std::optional<LocalMailbox>();
 }
 
-Result<Route> Router::route(std::string_view recipient) const {
+std::string Router::default_domain() const {
+  return directory_.domains().empty() ? options_.host_name : directory_.domains().front();
+}
+
+void Router::reload() const {
+  if (options_.routes) options_.routes->reload();
+  if (options_.rewriting) options_.rewriting->reload();
+}
+
+Result<bool> Router::is_virtual_domain(std::string_view domain) const {
+  if (!options_.rewriting || options_.rewriting->virtual_maps().empty()) return false;
+  MAIL_TRY(hit, options_.rewriting->virtual_maps().find(domain));
+  return hit.has_value();
+}
+
+bool Router::is_relay_domain(std::string_view domain) const {
+  return std::ranges::any_of(options_.relay_domains, [&](const std::string& one) {
+    return one.starts_with('.') ? domain.ends_with(one) : domain == one;
+  });
+}
+
+/// An address of a relay domain that the maps of smtp.relay_recipients do not know.
+Result<std::optional<Refusal>> Router::refuse_unknown(const Address& address) const {
+  if (!options_.relay_recipients || options_.relay_recipients->empty()) return std::optional<Refusal>();
+  const auto& maps = *options_.relay_recipients;
+  MAIL_TRY(hit, find_address(maps, to_lower(address.name), address.domain, options_.delimiter, false));
+  if (hit) return std::optional<Refusal>();
+  MAIL_TRY(all, maps.find("@" + address.domain));
+  if (all) return std::optional<Refusal>();
+  return std::optional(Refusal{550, "5.1.1", "No such user there"});
+}
+
+Result<Route> Router::route(std::string_view recipient, const Context& context) const {
   Route route;
-  const auto default_domain = directory_.domains().empty() ? options_.host_name : directory_.domains().front();
-  const auto address = take_apart(recipient, default_domain);
+  auto address = take_apart(recipient, default_domain());
+  if (address && context.entering && options_.rewriting) {
+    std::string rule;
+    MAIL_TRY(canonical, options_.rewriting->recipient(address->text(), &rule));
+    if (!rule.empty()) {
+      const bool source_route = address->source_route;
+      address = take_apart(canonical, default_domain());
+      if (address) address->source_route = source_route;
+      route.expanded = true;
+      if (context.why != nullptr) context.why->push_back("canonical: " + rule);
+    }
+  }
   if (!address) {
     route.refusal = address.error();
     return route;
   }
-  if (!is_local_domain(address->domain)) {
-    if (address->source_route)
-      route.refusal = not_relayed();
-    else
-      route.targets.push_back({address->text(), Remote{address->domain}});
+  Expansion expansion(*this, route, context);
+  const bool local = is_local_domain(address->domain);
+  MAIL_TRY(is_virtual, is_virtual_domain(address->domain));
+  if (!local && !is_virtual) {
+    MAIL_CHECK(expansion.add_remote_recipient(*address));
     return route;
   }
-  Expansion expansion(*this, route);
+  route.ours = true;
   MAIL_CHECK(expansion.add(*address, 0));
   if (route.targets.empty() && !route.refusal) {
     // What looks like an address inside the local part asks us to pass mail on.
@@ -157,17 +199,16 @@ Result<Route> Router::route(std::string_view recipient) const {
   return route;
 }
 
-Result<Route> Router::route_spooled(std::string_view forward_path) const {
+Result<Route> Router::route_spooled(std::string_view forward_path, const Context& context) const {
   Route route;
-  const auto default_domain = directory_.domains().empty() ? options_.host_name : directory_.domains().front();
-  const auto address = take_apart(forward_path, default_domain);
-  if (!address || !is_local_domain(address->domain)) return this->route(forward_path);
-  Expansion expansion(*this, route);
+  const auto address = take_apart(forward_path, default_domain());
+  if (!address || !is_local_domain(address->domain)) return this->route(forward_path, context);
+  Expansion expansion(*this, route, context);
   MAIL_CHECK(expansion.add_own_targets(*address));
   if (!route.targets.empty()) return route;
   MAIL_TRY(mailbox, mailbox_of(*address));
-  if (!mailbox) return this->route(forward_path);
-  route.targets.push_back({address->text(), *mailbox});
+  if (!mailbox) return this->route(forward_path, context);
+  MAIL_CHECK(expansion.add_mailbox(*address, *mailbox));
   return route;
 }
 

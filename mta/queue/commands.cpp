@@ -56,6 +56,7 @@ struct Context {
   Selection selection;
   bool json = false;
   std::string argument, log_file;
+  From from;
 };
 
 int complain(const std::string& text, int code) {
@@ -187,7 +188,7 @@ int trace_one(Context& c) {
 int explain_one(Context& c) {
   const auto settings = c.settings();
   if (!settings) return net::kExitConfig;
-  const auto explanation = explain(*settings, c.argument);
+  const auto explanation = explain(*settings, c.argument, c.from);
   std::cout << explanation.text;
   return explanation.code;
 }
@@ -234,9 +235,10 @@ void add_commands(CLI::App& app, std::function<std::optional<config::Settings>()
   auto* trace_command = add(app, "trace", "The whole life of a message: from the log and the spool", trace_one);
   trace_command->add_option("what", context->argument, "An id, or an address")->required();
   trace_command->add_option("--log", context->log_file, "The log, where [log] target is not a file");
-  add(app, "explain", "Where mail for an address would go, and why", explain_one)
-      ->add_option("address", context->argument, "The address")
-      ->required();
+  auto* explain_command = add(app, "explain", "Where mail for an address would go, and why", explain_one);
+  explain_command->add_option("address", context->argument, "The address")->required();
+  explain_command->add_option("--from", context->from.sender, "As mail of this sender")->type_name("ADDRESS");
+  explain_command->add_option("--user", context->from.account, "As mail submitted by this account")->type_name("NAME");
 }
 
 }  // namespace mail::queue

@@ -1,5 +1,7 @@
 #include "mta/queue/explain.h"
 
+#include <algorithm>
+
 #include "base/overloaded.h"
 #include "base/strings.h"
 #include "directory/from_settings.h"
@@ -26,13 +28,26 @@ std::string_view tls_word(relay::TlsMode mode) {
   return {};
 }
 
-std::string rule_of(const config::Settings& settings, const relay::NextHop& hop) {
-  if (hop.by_mx) return concat({"no route and no smart host: by MX of ", hop.host});
-  for (const auto& [domain, value] : settings.relay.routes)
-    if (value == hop.key) return concat({"[relay.routes] \"", domain, "\" = \"", value, "\""});
-  if (!settings.relay.smart_host.empty() && hop.key == settings.relay.smart_host)
-    return concat({"relay.smart_host = \"", settings.relay.smart_host, "\""});
-  return concat({"the address literal ", hop.host});
+std::string_view family_word(relay::Family family) {
+  switch (family) {
+    case relay::Family::ipv6_first:
+      return {};
+    case relay::Family::ipv4_first:
+      return ", IPv4 first";
+    case relay::Family::ipv6_only:
+      return ", IPv6 only";
+    case relay::Family::ipv4_only:
+      return ", IPv4 only";
+  }
+  return {};
+}
+
+std::string remote_text(const config::Settings& settings, const relay::NextHop& hop) {
+  const auto& source =
+      hop.transport && !hop.transport->source.empty() ? hop.transport->source : settings.relay.source_address;
+  return concat({hop.lmtp ? "LMTP, " : "", hop.unix_path.empty() ? "port " + decimal(hop.port) : hop.unix_path, ", ",
+                 tls_word(hop.tls), hop.authenticate() ? ", logs in as " + hop.transport->auth_user : "",
+                 source.empty() ? "" : ", from " + join(source, " or "), family_word(hop.family), "\n"});
 }
 
 std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop, int& code) {
@@ -43,7 +58,6 @@ std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop
   relay::TargetRules rules;
   rules.own_name = config::host_name(settings);
   rules.private_targets = settings.relay.private_targets;
-  rules.ipv6 = settings.relay.ipv6;
   std::string text;
   bool done = false;
   const relay::TargetLookup lookup(**loop, **resolver, hop, rules, [&](relay::Targets targets) {
@@ -61,20 +75,36 @@ std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop
   return text;
 }
 
+/// What the rewriting rules make of the sender, and who gets a copy.
+std::string rewriting_of(const route::Router& router, const std::string& address, const From& from) {
+  const auto* rewriting = router.rewriting();
+  if (rewriting == nullptr) return {};
+  const auto sender = rewriting->sender(from.sender);
+  if (!sender) return concat({"the sender cannot be looked up now: ", sender.error().text, "\n"});
+  std::string text;
+  if (*sender != from.sender) text += concat({"the sender becomes ", *sender, "\n"});
+  const auto copies = rewriting->copies(*sender, {address});
+  if (!copies) return concat({text, "copies cannot be looked up now: ", copies.error().text, "\n"});
+  for (const auto& copy : *copies) text += concat({"a copy goes to ", copy, "\n"});
+  return text;
+}
+
 }  // namespace
 
-Explanation explain(const config::Settings& settings, const std::string& address) {
+Explanation explain(const config::Settings& settings, const std::string& address, const From& from) {
   auto users = directory::Directory::open(directory::options_from(settings));
   if (!users) return {users.error().text + "\n", net::kExitConfig};
   const route::Router router(**users, route::options_from(settings));
-  const auto route = router.route(address);
+  std::vector<std::string> rules;
+  const auto route = router.route(address, {.sender = {from.sender, from.account}, .entering = true, .why = &rules});
   if (!route) return {concat({address, ": cannot be said now: ", route.error().text, "\n"}), net::kExitTemporary};
+  Explanation result;
+  for (const auto& rule : rules) result.text += concat({"  rule: ", rule, "\n"});
   if (route->refusal)
     return {concat({address, ": refused: ", decimal(route->refusal->code), " ", route->refusal->enhanced, " ",
-                    route->refusal->text, "\n"}),
+                    route->refusal->text, "\n", result.text}),
             net::kExitNoUser};
-  Explanation result;
-  result.text = concat({address, route->expanded ? ": an alias of" : ":", "\n"});
+  result.text = concat({address, route->expanded ? ": an alias of" : ":", "\n", result.text});
   for (const auto& target : route->targets) {
     result.text += concat({"<", target.forward_path, ">: "});
     std::visit(overloaded{
@@ -83,14 +113,15 @@ Explanation explain(const config::Settings& settings, const std::string& address
                                             m.detail.empty() ? "" : concat({", detail ", m.detail}), "\n"});
                    },
                    [&](const route::Remote& remote) {
-                     const auto hop = relay::next_hop(settings.relay, remote.domain);
-                     result.text += concat({"remote, ", remote.domain, "\n  rule: ", rule_of(settings, hop), "\n  ",
-                                            hop.lmtp ? "LMTP, " : "", "port ", decimal(hop.port), ", ",
-                                            tls_word(hop.tls), hop.authenticate ? ", with log-in" : "", "\n"});
+                     const auto hop = relay::next_hop(settings.relay, remote);
+                     result.text += concat({"remote, ", remote.domain, hop.by_mx ? "" : ", to the host of the route",
+                                            "\n  ", remote_text(settings, hop)});
                      result.text += hosts_of(settings, hop, result.code);
                    },
                    [&](const route::Pipe& pipe) {
-                     result.text += concat({"local, given to the program ", join(pipe.argv, " "), "\n"});
+                     const bool as = pipe.transport && !pipe.transport->run_as.empty();
+                     result.text += concat({"local, given to the program ", join(pipe.argv, " "),
+                                            as ? ", as user " + pipe.transport->run_as : "", "\n"});
                    },
                    [&](const route::File& file) {
                      result.text += concat({"local, appended to ", file.path, "\n"});
@@ -99,6 +130,12 @@ Explanation explain(const config::Settings& settings, const std::string& address
                },
                target.destination);
   }
+  const auto leads_away = [](const route::Target& target) {
+    return std::holds_alternative<route::Remote>(target.destination);
+  };
+  if (!route->ours && std::ranges::any_of(route->targets, leads_away))
+    result.text += "taken from users and smtp.relay_networks only\n";
+  result.text += rewriting_of(router, address, from);
   if (!route->owner.empty()) result.text += concat({"errors go to ", route->owner, "\n"});
   return result;
 }

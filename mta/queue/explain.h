@@ -12,6 +12,11 @@ struct Explanation {
   std::string text;
   int code = 0;
 };
-Explanation explain(const config::Settings& settings, const std::string& address);
+/// Whose message it would be, for routes that ask.
+struct From {
+  std::string sender;   ///< The reverse-path.
+  std::string account;  ///< The log-in; empty: mail from outside.
+};
+Explanation explain(const config::Settings& settings, const std::string& address, const From& from = {});
 
 }  // namespace mail::queue

@@ -219,7 +219,7 @@ std::string delivery_report(const spool::Envelope& envelope, std::string_view co
   if (header.ends_with("\r\n\r\n")) header.remove_suffix(2);  // a part of its own has no empty line at its end
   // RFC 3461 section 4.3: RET speaks of failures only; everything else brings the header back.
   const bool full = reports.front().action == ReportAction::failed &&
-                    envelope.return_content != spool::ReturnContent::header_fields &&
+                    envelope.return_content != spool::ReturnContent::header_fields && !envelope.require_tls &&
                     content.size() <= settings.returned_octets;
   const bool global = is_global(envelope, reports);
   const auto status = status_part(envelope, reports, settings);
@@ -264,6 +264,7 @@ spool::Envelope report_envelope(const spool::Envelope& original, const MessageId
   envelope.protocol = "local";
   envelope.body = spool::BodyType::eight_bit_mime;
   envelope.smtputf8 = !is_ascii(original.reverse_path);
+  envelope.require_tls = original.require_tls;  // RFC 8689 section 5
   spool::Recipient recipient;
   recipient.forward_path = original.reverse_path;
   recipient.notify.never = true;  // RFC 3461 section 6: a report asks for none

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "message/header.h"
+#include "message/recode.h"
 #include "mta/relay/manager.h"
 #include "smtp/path.h"
 
@@ -246,7 +247,7 @@ std::shared_ptr<Manager::Work> Manager::open_work(Destination& d, const Job& job
     return nullptr;
   }
   auto work = std::make_shared<Work>(Work{std::move(*opened), job, d.hop.key, {}, false});
-  auto sorted = sort(work->message.envelope().recipients);
+  auto sorted = sort(work->message.envelope());
   const auto mine = sorted.plain.find(d.hop.key);
   if (mine != sorted.plain.end()) {
     work->recipients = std::move(mine->second.second);
@@ -292,18 +293,56 @@ std::optional<Parcel> Manager::next_parcel(Destination& d, const Outbound& conne
       failed_for_good(*work, i, {}, {554, "5.4.6 The message went in a circle: too many Received fields"});
     work->recipients.clear();
   }
-  if (work->recipients.empty()) {
-    job_done(std::move(work));
-    return std::nullopt;
-  }
+  if (work->recipients.empty()) return abandon(d, std::move(work));
   if (!envelope.reverse_path.empty())
     if (auto path = smtp::parse_mailbox(envelope.reverse_path)) parcel.message.reverse_path = std::move(*path);
   parcel.message.parameters = parameters_of(envelope, s_.clock.now());
   parcel.message.octets = work->message.content().size();
   parcel.content = work->message.content();
   parcel.keep = work;
+  auto& require_tls = parcel.message.parameters.require_tls;
+  // RFC 8689 section 5: a bounce goes on also where the next host does not know the option.
+  if (envelope.reverse_path.empty() && !(offered.requiretls && connection.tls())) require_tls = false;
+  if (require_tls && !envelope.reverse_path.empty() && offered.requiretls && !connection.verified()) {
+    for (const auto i : work->recipients)
+      failed_for_good(*work, i, connection.host().host_name,
+                      {550, "5.7.10 The message requires TLS, and the next host's certificate does not verify"});
+    return abandon(d, std::move(work));
+  }
+  if (!fit(*work, parcel, offered)) return abandon(d, std::move(work));
   begin_work(envelope.id);
   return parcel;
+}
+
+/// None of these recipients is to be sent to any more; the next lot may be.
+std::nullopt_t Manager::abandon(Destination& d, std::shared_ptr<Work> work) {
+  if (work->more)
+    d.ready.push(work->job);
+  else
+    job_done(std::move(work));
+  return std::nullopt;
+}
+
+/// Converts what the next host would not take as it is (RFC 6152, RFC 3030); what may not be converted bounces.
+bool Manager::fit(Work& work, Parcel& parcel, const smtp::Offered& offered) {
+  auto& body = parcel.message.parameters.body;
+  const bool binary = body == smtp::Body::binary_mime && !(offered.binarymime && offered.chunking);
+  const bool eight_bit = body == smtp::Body::eight_bit_mime || binary;
+  // An address in UTF-8 needs a host that takes everything: what is missing there is told by the session.
+  if (!eight_bit || (offered.eight_bit_mime && !binary) || parcel.message.parameters.smtputf8) return true;
+  auto recoded = message::recoded(parcel.content,
+                                  offered.eight_bit_mime ? message::Passage::eight_bit : message::Passage::seven_bit);
+  if (!recoded) {
+    for (const auto i : work.recipients)
+      failed_for_good(work, i, {},
+                      {554, concat({"5.6.3 The next host takes no 8-bit mail, and ", recoded.error().text})});
+    return false;
+  }
+  work.converted = *std::move(recoded);
+  body = offered.eight_bit_mime ? smtp::Body::eight_bit_mime : smtp::Body::seven_bit;
+  parcel.content = work.converted;
+  parcel.message.octets = work.converted.size();
+  return true;
 }
 
 void Manager::on_result(Outbound& connection, Parcel parcel, smtp::MessageResult result) {

@@ -54,7 +54,7 @@ void Manager::took(const MessageId& id, Result<spool::Envelope> envelope) {
   const auto time = s_.clock.now();
   if (envelope->hold_until && *envelope->hold_until > time)
     return take_in_again(id, std::chrono::ceil<std::chrono::seconds>(*envelope->hold_until - time));
-  auto sorted = sort(envelope->recipients);
+  auto sorted = sort(*envelope);
   if (sorted.temporary) return take_in_again(id, kNoAnswer);
   if (sorted.moved.empty() && sorted.refused.empty() && !sorted.plain.empty()) return add_jobs(id, *envelope, sorted);
 
@@ -72,13 +72,15 @@ void Manager::took(const MessageId& id, Result<spool::Envelope> envelope) {
   settle(std::move(message), sorted.plain.empty());
 }
 
-Manager::Sorted Manager::sort(const std::vector<spool::Recipient>& recipients) {
+Manager::Sorted Manager::sort(const spool::Envelope& envelope, bool entering) {
   Sorted sorted;
+  const auto& recipients = envelope.recipients;
+  const route::Context context{.sender = {envelope.reverse_path, envelope.authenticated_user}, .entering = entering};
   for (std::size_t i = 0; i < recipients.size(); ++i) {
     const auto& recipient = recipients[i];
     if (!spool::is_open(recipient.state)) continue;
-    auto route = s_.router.route(recipient.forward_path);
-    if (!route) {
+    auto route = s_.router.route(recipient.forward_path, context);
+    if (!route || (route->refusal && route->refusal->code < 500)) {
       sorted.temporary = true;
       continue;
     }
@@ -88,7 +90,7 @@ Manager::Sorted Manager::sort(const std::vector<spool::Recipient>& recipients) {
     }
     if (!route->expanded && route->targets.size() == 1)
       if (const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination)) {
-        auto hop = next_hop(s_.settings.relay, remote->domain);
+        auto hop = next_hop(s_.settings.relay, *remote);
         auto& entry = sorted.plain[hop.key];
         if (entry.second.empty()) entry.first = std::move(hop);
         entry.second.push_back(i);
@@ -208,8 +210,8 @@ void Manager::refuse(spool::StoredMessage& message, const Sorted& sorted) {
   }
 }
 
-void Manager::submit(spool::Envelope envelope, const std::string& content, UniqueFunction<void(Status)> then) {
-  auto sorted = sort(envelope.recipients);
+void Manager::submit(spool::Envelope envelope, const std::string& content, Sorted sorted,
+                     UniqueFunction<void(Status)> then) {
   std::vector<spool::Entry> entries;
   const auto add = [&](spool::Box box, std::vector<spool::Recipient> recipients) {
     if (recipients.empty()) return;
@@ -261,6 +263,26 @@ bool Manager::within_budget(const spool::Dropped& dropped) {
   return true;
 }
 
+/// Canonical addresses in envelope and header, and who gets a copy. @return the content as it goes on
+Result<std::string> Manager::rewrite(spool::Envelope& envelope, std::string_view content) {
+  const auto* rewriting = s_.router.rewriting();
+  if (rewriting == nullptr) return std::string(content);
+  MAIL_TRY(sender, rewriting->sender(envelope.reverse_path));
+  envelope.reverse_path = sender;
+  const auto header = message::header_of(content);
+  MAIL_TRY(rewritten, rewriting->header(header));
+  if (rewriting->gives_copies()) {
+    std::vector<std::string> asked;
+    for (const auto& recipient : envelope.recipients) asked.push_back(recipient.forward_path);
+    MAIL_TRY(copies, rewriting->copies(envelope.reverse_path, asked));
+    for (auto& copy : copies) {
+      auto& recipient = envelope.recipients.emplace_back(spool::Recipient{.forward_path = std::move(copy)});
+      recipient.notify.never = true;
+    }
+  }
+  return rewritten ? concat({*rewritten, content.substr(header.size())}) : std::string(content);
+}
+
 void Manager::take_drop(const std::string& name) {
   if (stopping_ || drops_under_way_.contains(name)) return;
   if (drops_under_way_.size() >= kMostDrops) {
@@ -306,6 +328,10 @@ void Manager::take_drop(const std::string& name) {
   if (!header.find("Message-ID")) content += concat({"Message-ID: <", envelope.id.text(), "@", host_name_, ">\r\n"});
   if (!header.find("From")) content += concat({"From: <", user, "@", host_name_, ">\r\n"});
   content += dropped->content;
+  auto rewritten = rewrite(envelope, content);
+  if (!rewritten)
+    return log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", rewritten.error().text}});
+  content = *std::move(rewritten);
   log_event(LogLevel::info, "taken-in",
             {{"id", envelope.id.text()},
              {"drop", name},
@@ -313,18 +339,22 @@ void Manager::take_drop(const std::string& name) {
              {"from", envelope.reverse_path},
              {"octets", content.size()},
              {"recipients", envelope.recipients.size()}});
+  auto sorted = sort(envelope, true);
+  if (sorted.temporary)  // the scan finds it again
+    return log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", "an address cannot be looked up"}});
   drops_under_way_.insert(name);
-  submit(std::move(envelope), content, [this, name, fingerprint = dropped->fingerprint](Status status) {
-    drops_under_way_.erase(name);
-    if (!drops_waiting_.empty()) take_drop(drops_waiting_.extract(drops_waiting_.begin()).value());
-    if (!status) {
-      log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", status.error().text}});
-      return;  // the scan finds it again
-    }
-    if (const auto id = MessageId::parse(name)) (void)s_.done.note(spool::Box::drop, *id, fingerprint);
-    auto removed = s_.spool.disk().unlink(s_.spool.directory(spool::Box::drop), name);
-    if (!removed && removed.error().kind != Error::Kind::not_found) leave_drop(name, removed.error().text);
-  });
+  submit(std::move(envelope), content, std::move(sorted),
+         [this, name, fingerprint = dropped->fingerprint](Status status) {
+           drops_under_way_.erase(name);
+           if (!drops_waiting_.empty()) take_drop(drops_waiting_.extract(drops_waiting_.begin()).value());
+           if (!status) {
+             log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", status.error().text}});
+             return;  // the scan finds it again
+           }
+           if (const auto id = MessageId::parse(name)) (void)s_.done.note(spool::Box::drop, *id, fingerprint);
+           auto removed = s_.spool.disk().unlink(s_.spool.directory(spool::Box::drop), name);
+           if (!removed && removed.error().kind != Error::Kind::not_found) leave_drop(name, removed.error().text);
+         });
 }
 
 }  // namespace mail::relay

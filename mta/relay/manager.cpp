@@ -33,16 +33,6 @@ std::vector<IpAddress> addresses_of_this_host() {
   return found;
 }
 
-std::string secret_from(const std::string& path) {
-  if (path.empty()) return {};
-  auto text = read_file_at(path, 4096);
-  if (!text) {
-    log_event(LogLevel::error, "password-unreadable", {{"file", path}, {"reason", text.error().text}});
-    return {};
-  }
-  return std::string(trim(*text));
-}
-
 }  // namespace
 
 Manager::Manager(Surroundings surroundings)
@@ -56,14 +46,10 @@ Manager::Manager(Surroundings surroundings)
   outbound_.command_timeout = relay.command_timeout;
   outbound_.data_timeout = relay.data_timeout;
   outbound_.tls = s_.tls;
-  if (const auto source = IpAddress::parse(relay.source_address))
-    outbound_.source = net::SocketAddress{.ip = *source, .port = 0, .unix_path = {}};
-  outbound_.credentials.user = relay.smart_host_user;
-  outbound_.credentials.password = sasl::Secret(secret_from(relay.smart_host_password_file));
+  outbound_.source = relay.source_address;
   rules_.own_name = host_name_;
   rules_.own_addresses = addresses_of_this_host();
   rules_.private_targets = relay.private_targets;
-  rules_.ipv6 = relay.ipv6;
 }
 
 Manager::~Manager() { *alive_ = false; }

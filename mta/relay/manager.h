@@ -60,6 +60,7 @@ class Manager final : public Outbound::Owner {
     std::string destination;
     std::vector<std::size_t> recipients;  // positions in the envelope
     bool more = false;                    // recipients of this job were left for the next transaction
+    std::string converted;                // the content, where the next host needs another form of it
   };
   struct Sharing {
     std::uint32_t jobs = 0;     // destinations that are not done
@@ -95,15 +96,16 @@ class Manager final : public Outbound::Owner {
   void take_in(const MessageId& id);
   void took(const MessageId& id, Result<spool::Envelope> envelope);
   void take_in_again(const MessageId& id, std::chrono::seconds after);
-  Sorted sort(const std::vector<spool::Recipient>& recipients);
+  Sorted sort(const spool::Envelope& envelope, bool entering = false);
   void add_jobs(const MessageId& id, const spool::Envelope& envelope, const Sorted& sorted);
   void hand_over(std::shared_ptr<spool::StoredMessage> message, Sorted sorted);
   void after_hand_over(std::shared_ptr<spool::StoredMessage> message, const Sorted& sorted, Status status);
   void refuse(spool::StoredMessage& message, const Sorted& sorted);
   void take_drop(const std::string& name);
+  Result<std::string> rewrite(spool::Envelope& envelope, std::string_view content);
   bool within_budget(const spool::Dropped& dropped);
   void leave_drop(const std::string& name, std::string_view why);
-  void submit(spool::Envelope envelope, const std::string& content, UniqueFunction<void(Status)> then);
+  void submit(spool::Envelope envelope, const std::string& content, Sorted sorted, UniqueFunction<void(Status)> then);
 
   // dispatch.cpp: destinations and connections
   Destination& destination(const NextHop& hop);
@@ -120,6 +122,8 @@ class Manager final : public Outbound::Owner {
   void close_when_idle(Outbound& connection);
   void feed(Outbound& connection);
   std::shared_ptr<Work> open_work(Destination& destination, const Job& job);
+  bool fit(Work& work, Parcel& parcel, const smtp::Offered& offered);
+  std::nullopt_t abandon(Destination& destination, std::shared_ptr<Work> work);
   std::optional<Parcel> next_parcel(Destination& destination, const Outbound& connection);
   void remove_connection(Destination& destination, Outbound& connection);
   void schedule(Destination& destination);

@@ -1,5 +1,6 @@
 #include "mta/relay/outbound.h"
 
+#include "base/disk.h"
 #include "base/log.h"
 #include "base/overloaded.h"
 #include "base/strings.h"
@@ -22,7 +23,10 @@ void Outbound::connect() {
   connector_ = std::make_unique<net::Connector>(
       loop_, host_.address, settings_.connect_timeout,
       [this](Result<std::unique_ptr<net::Connection>> connection) { connected(std::move(connection)); },
-      host_.address.is_unix() ? std::nullopt : settings_.source);
+      host_.address.is_unix()
+          ? std::nullopt
+          : source_for(hop_.transport && !hop_.transport->source.empty() ? hop_.transport->source : settings_.source,
+                       host_.address));
 }
 
 void Outbound::connected(Result<std::unique_ptr<net::Connection>> connection) {
@@ -149,7 +153,7 @@ void Outbound::handle(const smtp::Ready&) {
       return over(smtp::Stage::hello,
                   {451, concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})});
   }
-  if (hop_.authenticate && !authenticated_) return begin_authentication();
+  if (hop_.authenticate() && !authenticated_) return begin_authentication();
   if (phase_ != Phase::closing) phase_ = Phase::open;
 }
 
@@ -177,12 +181,31 @@ sasl::Channel Outbound::channel() const {
   return channel;
 }
 
+/// Read for each connection, so that a new password needs no restart.
+Result<sasl::ClientCredentials> Outbound::credentials() const {
+  constexpr std::uint64_t kMostPasswordOctets = 4096;
+  sasl::ClientCredentials out;
+  out.user = hop_.transport->auth_user;
+  if (hop_.transport->auth_file.empty()) return out;
+  MAIL_TRY(text, read_file_at(hop_.transport->auth_file, kMostPasswordOctets));
+  out.password = sasl::Secret(std::string(trim(split_once(text, '\n').first)));
+  sasl::cleanse(text);
+  return out;
+}
+
 void Outbound::begin_authentication() {
   phase_ = Phase::authenticating;
   const auto binding = channel();
-  const auto mechanism = sasl::choose_mechanism(session_->offered().auth, settings_.credentials, binding);
+  const auto known = credentials();
+  if (!known) {
+    log_event(LogLevel::error, "password-unreadable", {{"reason", known.error().text}});
+    return over(
+        smtp::Stage::hello,
+        {454, concat({"4.7.0 Cannot log in at ", host_.host_name, ": the file with the password cannot be read"})});
+  }
+  const auto mechanism = sasl::choose_mechanism(session_->offered().auth, *known, binding);
   auto exchange =
-      mechanism ? sasl::begin_client(*mechanism, settings_.credentials, binding)
+      mechanism ? sasl::begin_client(*mechanism, *known, binding)
                 : Result<std::unique_ptr<sasl::ClientExchange>>(fail(Error::Kind::not_found, "no mechanism in common"));
   if (!exchange)
     return over(smtp::Stage::hello,
@@ -266,6 +289,11 @@ void Outbound::over(smtp::Stage stage, smtp::Reply reply) {
     connection_->close_when_written();
   }
   owner_.on_over(*this, stage, std::move(reply));
+}
+
+bool Outbound::verified() const {
+  const auto info = tls() ? connection_->tls_info() : std::nullopt;
+  return info && info->peer_verified;
 }
 
 std::string Outbound::tls_description() const {

@@ -23,8 +23,7 @@ struct OutboundSettings {
   std::chrono::milliseconds data_timeout =
       std::chrono::seconds(600);               ///< For the reply to the final dot (RFC 5321 section 4.5.3.2.6).
   std::shared_ptr<const net::TlsContext> tls;  ///< Client context; null: never TLS.
-  std::optional<net::SocketAddress> source;
-  sasl::ClientCredentials credentials;  ///< For hops with `authenticate`.
+  config::Strings source;                      ///< Addresses to connect from, where the hop's transport names none.
   bool chunking = true;
   bool pipelining = true;
 };
@@ -70,6 +69,7 @@ class Outbound final : private net::Connection::Handler {
   /// As far as EHLO has come.
   const smtp::Offered& offered() const { return session_->offered(); }
   bool tls() const { return connection_ && connection_->is_tls(); }
+  bool verified() const;  ///< By TLS, with a certificate for the host's name that a trusted authority has signed.
   /// "TLSv1.3 TLS_AES_256_GCM_SHA384 verified", "TLSv1.2 … unverified", empty in clear.
   std::string tls_description() const;
   std::size_t under_way() const { return parcels_.size(); }
@@ -103,6 +103,7 @@ class Outbound final : private net::Connection::Handler {
   void over(smtp::Stage stage, smtp::Reply reply);
   bool offer_ready();
   sasl::Channel channel() const;
+  Result<sasl::ClientCredentials> credentials() const;
 
   net::Loop& loop_;
   const OutboundSettings& settings_;

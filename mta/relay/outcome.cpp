@@ -208,7 +208,9 @@ void Manager::report(std::shared_ptr<spool::StoredMessage> message, std::vector<
              {"to", envelope.reverse_path},
              {"recipients", reports.size()}});
   begin_work(envelope.id);
-  submit(report_envelope(envelope, id, time), content,
+  auto about = report_envelope(envelope, id, time);
+  auto sorted = sort(about);
+  submit(std::move(about), content, std::move(sorted),
          [this, then = std::move(then), message, id](Status status) mutable {
            if (!status)
              log_event(LogLevel::warning, "report-failed", {{"report", id.text()}, {"reason", status.error().text}});

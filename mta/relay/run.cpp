@@ -70,6 +70,7 @@ int run(config::Settings settings) {
   service.on_reload([&] {
     if (auto done = parts.directory->reload(); !done)
       log_event(LogLevel::error, "reload-failed", {{"text", done.error().text}});
+    parts.router->reload();
   });
   service.on_stop([&](net::Task done) { parts.manager->stop(std::move(done)); });
   service.loops().first().post([&] {

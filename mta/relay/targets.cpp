@@ -18,54 +18,47 @@ std::optional<TlsMode> parse_tls_mode(std::string_view word) {
 
 namespace {
 
-/// "host:port", "lmtp:host:port", "lmtp:unix:/path", "unix:/path" (which is LMTP too: nobody speaks SMTP there).
-NextHop fixed_hop(std::string_view value) {
-  NextHop hop;
-  hop.by_mx = false;
-  hop.key = value;
-  Cursor cursor(value);
-  hop.lmtp = cursor.take_word("lmtp:");
-  const auto endpoint = config::Endpoint::parse(cursor.rest());
-  if (endpoint) {
-    hop.host = endpoint->host;
-    hop.port = endpoint->port != 0 ? endpoint->port : std::uint16_t{25};
-    hop.unix_path = endpoint->path;
-    if (!hop.unix_path.empty()) hop.lmtp = true;
-  } else {
-    hop.host = cursor.rest();
-  }
-  return hop;
-}
-
-const std::string* find_route(const config::Table& routes, std::string_view domain) {
-  if (const auto exact = routes.find(std::string(domain)); exact != routes.end()) return &exact->second;
-  for (auto dot = domain.find('.'); dot != std::string_view::npos; dot = domain.find('.', dot + 1))
-    if (const auto parent = routes.find(std::string(domain.substr(dot))); parent != routes.end())
-      return &parent->second;
-  if (const auto all = routes.find("*"); all != routes.end()) return &all->second;
-  return nullptr;
+Family family_of(const config::Relay& settings, const config::Transport* transport) {
+  const std::string& word =
+      transport != nullptr && !transport->family.empty() ? transport->family : settings.address_family;
+  if (word == "ipv4-only" || !settings.ipv6) return Family::ipv4_only;
+  if (word == "ipv6-only") return Family::ipv6_only;
+  return word == "ipv4" ? Family::ipv4_first : Family::ipv6_first;
 }
 
 }  // namespace
 
-NextHop next_hop(const config::Relay& settings, std::string_view domain) {
-  if (const auto* route = find_route(settings.routes, domain)) {
-    auto hop = fixed_hop(*route);
-    hop.tls = parse_tls_mode(settings.tls).value_or(TlsMode::opportunistic);
-    return hop;
-  }
-  if (!settings.smart_host.empty()) {
-    auto hop = fixed_hop(settings.smart_host);
-    hop.tls = parse_tls_mode(settings.smart_host_tls).value_or(TlsMode::opportunistic);
-    hop.authenticate = !settings.smart_host_user.empty();
-    return hop;
-  }
+NextHop next_hop(const config::Relay& settings, const route::Remote& remote) {
   NextHop hop;
-  hop.key = hop.host = domain;
-  hop.port = settings.port;
-  hop.by_mx = !smtp::is_address_literal(domain);
-  hop.tls = parse_tls_mode(settings.tls).value_or(TlsMode::opportunistic);
+  const auto* transport = remote.transport.get();
+  hop.transport = remote.transport;
+  hop.family = family_of(settings, transport);
+  hop.tls = parse_tls_mode(transport != nullptr && !transport->tls.empty() ? transport->tls : settings.tls)
+                .value_or(TlsMode::opportunistic);
+  if (transport == nullptr || transport->kind == config::Transport::Kind::mx) {
+    hop.key = hop.host = transport == nullptr || transport->domain.empty() ? remote.domain : transport->domain;
+    // A route with options is a queue of its own beside the one without.
+    if (transport != nullptr && !(transport->tls.empty() && transport->auth_user.empty() && transport->source.empty() &&
+                                  transport->family.empty()))
+      hop.key += concat({" (", transport->name, ")"});
+    hop.port = settings.port;
+    hop.by_mx = !smtp::is_address_literal(hop.host);
+    return hop;
+  }
+  hop.key = transport->name;
+  hop.by_mx = false;
+  hop.lmtp = transport->kind == config::Transport::Kind::lmtp;
+  hop.host = transport->host.host;
+  hop.port = transport->host.port;
+  hop.unix_path = transport->host.path;
   return hop;
+}
+
+std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to) {
+  for (const auto& source : sources)
+    if (const auto ip = IpAddress::parse(source); ip && ip->is_v4() == to.ip.is_v4())
+      return net::SocketAddress{.ip = *ip, .port = 0, .unix_path = {}};
+  return std::nullopt;
 }
 
 struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
@@ -151,14 +144,15 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void ask_addresses() {
-    open_questions = hosts.size() * (rules.ipv6 ? 2 : 1);
+    const bool v4 = hop.family != Family::ipv6_only, v6 = hop.family != Family::ipv4_only;
+    open_questions = hosts.size() * (v4 && v6 ? 2 : 1);
     for (std::size_t i = 0; i < hosts.size(); ++i) {
       // Some publish an address as the exchange; it is no name, but what they mean is plain.
       const auto type_of = [this, i](net::DnsType type) {
         ask(type, hosts[i].name, [this, i, type](net::DnsResult result) { on_addresses(i, type, std::move(result)); });
       };
-      type_of(net::DnsType::a);
-      if (rules.ipv6) type_of(net::DnsType::aaaa);
+      if (v4) type_of(net::DnsType::a);
+      if (v6) type_of(net::DnsType::aaaa);
     }
   }
 
@@ -193,7 +187,8 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     bool only_private = false;
     for (const auto& host : hosts) {
       if (own_preference && host.preference >= *own_preference) continue;
-      for (const auto* addresses : {&host.v6, &host.v4}) {
+      const bool v4_first = hop.family == Family::ipv4_first;
+      for (const auto* addresses : {v4_first ? &host.v4 : &host.v6, v4_first ? &host.v6 : &host.v4}) {
         for (const auto& address : *addresses) {
           if (address.is_unspecified() || (hop.by_mx && !rules.private_targets && address.is_private())) {
             only_private = true;

@@ -11,6 +11,7 @@
 #include "config/settings.h"
 #include "net/address.h"
 #include "net/resolver.h"
+#include "route/router.h"
 #include "smtp/reply.h"
 
 namespace mail::relay {
@@ -24,6 +25,9 @@ enum class TlsMode {
 /// "none", "opportunistic", "required", "implicit".
 std::optional<TlsMode> parse_tls_mode(std::string_view word);
 
+/// Which addresses of a host are used, and in which order.
+enum class Family { ipv6_first, ipv4_first, ipv6_only, ipv4_only };
+
 /// Where the mail of one destination goes: by MX of the domain, or to one host that the configuration names.
 struct NextHop {
   std::string key;   ///< Messages with the same key share a queue and connections: the domain, or "[host]:port".
@@ -33,12 +37,15 @@ struct NextHop {
   std::string unix_path;  ///< Not empty: a Unix socket.
   bool lmtp = false;
   TlsMode tls = TlsMode::opportunistic;
-  bool authenticate = false;  ///< With the smart host's user and password.
+  Family family = Family::ipv6_first;
+  /// The route or smart host: with whom to log in, where to connect from. Null: by MX, nothing special.
+  route::TransportPtr transport;
+  bool authenticate() const { return transport && !transport->auth_user.empty(); }
 };
-/// A route of the settings, else the smart host, else the MX. `domain` is normalised (route::normalised_domain).
-/// A route's value is "host:port", "lmtp:host:port" or "lmtp:unix:/path"; the key ".example.org" stands for all below
-/// it, "*" for all.
-NextHop next_hop(const config::Relay& settings, std::string_view domain);
+/// What the router said, and what the settings add where its transport says nothing.
+NextHop next_hop(const config::Relay& settings, const route::Remote& remote);
+/// The first of these addresses that is of the same family as `to`; nothing where there is none.
+std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to);
 
 /// One address to connect to.
 struct HostAddress {
@@ -52,7 +59,6 @@ struct TargetRules {
   std::string own_name;                  ///< An MX of this name is us (RFC 5321 section 5.1: no mail loops).
   std::vector<IpAddress> own_addresses;  ///< So is one with such an address, on port 25.
   bool private_targets = false;          ///< settings.relay.private_targets
-  bool ipv6 = true;
 };
 
 /// Limits that keep a hostile zone cheap (threats: 1,000 MX).

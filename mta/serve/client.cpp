@@ -281,6 +281,15 @@ void Client::take_sender(const smtp::MailArguments& mail) {
   envelope.helo = helo_;
   envelope.authenticated_user = user_;
   work().transaction.begin(std::move(envelope), mail);
+  work().asked.clear();
+  if (const auto* rewriting = server_.router().rewriting()) {
+    auto sender = rewriting->sender(work().transaction.reverse_path());
+    if (!sender) {
+      work().transaction.reset();
+      return session_.answer({451, "4.3.0 Cannot look up the sender, try later"});
+    }
+    work().transaction.set_reverse_path(*std::move(sender));
+  }
   // RFC 6710 section 4.1: who is not trusted gets no precedence before others.
   if (!trusted()) work().transaction.cap_priority(0);
   filters_ ? filter_sender(mail) : session_.accept();
@@ -292,7 +301,8 @@ void Client::check_recipient(const smtp::RcptArguments& rcpt) {
     refuse("rcpt", reply, address);
     session_.answer(std::move(reply));
   };
-  const auto route = server_.router().route(address);
+  const auto route =
+      server_.router().route(address, {.sender = {work().transaction.reverse_path(), user_}, .entering = true});
   if (!route) {
     log_event(LogLevel::error, "route_failed", {{"to", address}, {"text", route.error().text}});
     return refuse_it({451, "4.3.0 Cannot look up the recipient, try later"});
@@ -302,14 +312,20 @@ void Client::check_recipient(const smtp::RcptArguments& rcpt) {
   const bool leads_away = std::ranges::any_of(route->targets, [](const route::Target& target) {
     return std::holds_alternative<route::Remote>(target.destination);
   });
-  if (leads_away && !route->expanded && !trusted()) return refuse_it({554, "5.7.1 Relaying denied"});
+  if (leads_away && !route->ours && !trusted()) return refuse_it({554, "5.7.1 Relaying denied"});
   auto question = policy_question();
   question.recipient = address;
   ask_policy(&ClientPolicy::recipient, question, "rcpt", [this, &rcpt, route = *route] {
     if (filters_) return filter_recipient(rcpt, route);
-    work().transaction.add(rcpt, route);
-    session_.accept();
+    take_recipient(rcpt, route);
   });
+}
+
+void Client::take_recipient(const smtp::RcptArguments& rcpt, const route::Route& route) {
+  work().transaction.add(rcpt, route);
+  if (const auto* rewriting = server_.router().rewriting(); rewriting != nullptr && rewriting->gives_copies())
+    work().asked.push_back(smtp::to_string(rcpt.forward_path));
+  session_.accept();
 }
 
 void Client::verify(std::string_view argument, bool expand) {
@@ -335,8 +351,30 @@ void Client::verify(std::string_view argument, bool expand) {
 
 // The message
 
+Status Client::add_copies() {
+  auto& w = work();
+  const auto* rewriting = server_.router().rewriting();
+  if (w.asked.empty() || rewriting == nullptr) return {};
+  MAIL_TRY(copies, rewriting->copies(w.transaction.reverse_path(), w.asked));
+  for (const auto& address : copies) {
+    MAIL_TRY(route,
+             server_.router().route(address, {.sender = {w.transaction.reverse_path(), user_}, .entering = true}));
+    if (route.refusal)
+      log_event(LogLevel::error, "copy-refused",
+                {{"id", w.transaction.id().text()}, {"to", address}, {"text", route.refusal->text}});
+    else
+      w.transaction.add_copy(route);
+  }
+  w.asked.clear();
+  return {};
+}
+
 void Client::begin_message() {
   auto& w = work();
+  if (const auto added = add_copies(); !added) {
+    log_event(LogLevel::error, "rewrite_failed", {{"text", added.error().text}});
+    return session_.answer({451, "4.3.0 Cannot look up an address, try later"});
+  }
   w.refusal.reset();
   w.header.begin(settings().smtp.header_octets);
   w.transaction.set_protocol(
@@ -376,8 +414,15 @@ void Client::drop_message(smtp::Reply refusal) {
 void Client::header_whole() {
   auto& w = work();
   if (w.header.too_large()) return drop_message({552, "5.3.4 The message's header is too big"});
-  const std::string_view header = w.header.header();
+  std::string_view header = w.header.header();
   if (auto refusal = refuse_header(header)) return drop_message(*std::move(refusal));
+  std::optional<std::string> rewritten;
+  if (const auto* rewriting = server_.router().rewriting(); rewriting != nullptr && trusted()) {
+    auto done = rewriting->header(header);
+    if (!done) return drop_message({451, "4.3.0 Cannot look up an address, try later"});
+    rewritten = *std::move(done);
+    if (rewritten) header = *rewritten;
+  }
   auto added = session_.authenticated() ? added_fields(header) : std::string();
   if (policy_) added.insert(0, policy_->wishes().prepend);
   if (w.filtered) {

@@ -50,9 +50,11 @@ class Client final : public net::Session {
   void check_sender(const smtp::MailArguments& mail);
   void take_sender(const smtp::MailArguments& mail);
   void check_recipient(const smtp::RcptArguments& rcpt);
+  void take_recipient(const smtp::RcptArguments& rcpt, const route::Route& route);
   std::optional<smtp::Reply> refuse_sender(const smtp::MailArguments& mail);
   void verify(std::string_view argument, bool expand);
   void begin_message();
+  Status add_copies();
   void add_octets(std::string_view octets);
   void header_whole();
   std::optional<smtp::Reply> refuse_header(std::string_view header);

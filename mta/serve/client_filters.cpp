@@ -82,11 +82,9 @@ void Client::filter_recipient(const smtp::RcptArguments& rcpt, route::Route rout
   const auto address = smtp::to_string(rcpt.forward_path);
   auto macros = filter_macros();
   macros.emplace_back("{rcpt_addr}", address);
-  filters_->recipient(bracketed(address), {}, std::move(macros),
-                      verdict("rcpt", address, [this, &rcpt, route = std::move(route)] {
-                        work().transaction.add(rcpt, route);
-                        session_.accept();
-                      }));
+  filters_->recipient(
+      bracketed(address), {}, std::move(macros),
+      verdict("rcpt", address, [this, &rcpt, route = std::move(route)] { take_recipient(rcpt, route); }));
 }
 
 void Client::filter_message(std::uint64_t octets) {

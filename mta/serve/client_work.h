@@ -13,6 +13,7 @@ struct Client::Work {
   std::unique_ptr<spool::Incoming> incoming;
   std::optional<FilteredMessage> filtered;  // in the place of `incoming` until the filters have seen all of it
   HeaderGate header;
+  std::vector<std::string> asked;      // RCPTs, where somebody may get a copy because of them
   std::optional<smtp::Reply> refusal;  // of the message that is coming in
   bool look_for_eight_bit = false;
   bool eight_bit = false;

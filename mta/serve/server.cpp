@@ -67,6 +67,7 @@ std::unique_ptr<net::Session> SmtpServer::session(std::unique_ptr<net::Connectio
 void SmtpServer::reload() {
   if (auto done = directory_->reload(); !done)
     log_event(LogLevel::error, "reload_failed", {{"text", done.error().text}});
+  router_.reload();
 }
 
 bool SmtpServer::has_room() {

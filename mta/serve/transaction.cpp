@@ -78,6 +78,16 @@ void Transaction::place(const smtp::RcptArguments& rcpt, const route::Route& rou
     recipient.original_recipient = concat({rcpt.parameters.orcpt->address_type, ";", rcpt.parameters.orcpt->address});
   else if (route.expanded)
     recipient.original_recipient = concat({is_ascii(asked) ? "rfc822;" : "utf-8;", asked});  // RFC 3461 section 5.2.7.3
+  add_targets(std::move(recipient), route);
+}
+
+void Transaction::add_copy(const route::Route& route) {
+  spool::Recipient recipient;
+  recipient.notify.never = true;
+  add_targets(std::move(recipient), route);
+}
+
+void Transaction::add_targets(spool::Recipient recipient, const route::Route& route) {
   for (const auto& target : route.targets) {
     recipient.forward_path = target.forward_path;
     recipient.user.clear();

@@ -20,6 +20,8 @@ class Transaction {
   void begin(spool::Envelope envelope, const smtp::MailArguments& mail);
   /// Adds what a route leads to; `route` has no refusal.
   void add(const smtp::RcptArguments& rcpt, const route::Route& route);
+  /// Adds who gets a copy by the rewriting rules: nobody is told what becomes of it, and the sender does not learn.
+  void add_copy(const route::Route& route);
   bool open() const { return open_; }
   void reset();
 
@@ -51,6 +53,8 @@ class Transaction {
   void set_protocol(std::string word) { envelope_.protocol = std::move(word); }
 
  private:
+  void add_targets(spool::Recipient recipient, const route::Route& route);
+
   bool open_ = false;
   spool::Envelope envelope_;
   std::vector<spool::Recipient> local_, remote_;

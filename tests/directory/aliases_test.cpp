@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/process.h"
+
 using namespace mail;
 using namespace mail::directory;
 using Kind = AliasTarget::Kind;

@@ -267,3 +267,90 @@ TEST_CASE("stopping lets transactions end") {
   REQUIRE(relay.until([&] { return stopped; }));
   CHECK(sink.count() + relay.count(Box::queue) == 50);
 }
+
+TEST_CASE("8-bit mail for a host without 8BITMIME is converted; what is signed bounces (RFC 6152)") {
+  Sink old([](const std::string& line) { return line.starts_with("EHLO") ? "250 old.example" : ""; });
+  Sink modern;
+  Relay relay;
+  relay.route("far.example", old);
+  relay.route("new.example", modern);
+  relay.start();
+  spool::Envelope e;
+  e.id = MessageId::generate();
+  e.arrival = relay.clock.now();
+  e.reverse_path = "ann@home.example";
+  e.body = spool::BodyType::eight_bit_mime;
+  e.recipients = {{.forward_path = "bob@far.example"}, {.forward_path = "bob@new.example"}};
+  const std::string text =
+      "Content-Type: text/plain; charset=utf-8\r\n\r\nGr\xc3\xbc\xc3\x9f"
+      "e aus der weiten Ferne\r\n";
+  relay.put(e, text);
+  REQUIRE(relay.until([&] { return old.count() == 1 && modern.count() == 1 && relay.count(Box::queue) == 0; }));
+  CHECK(contains(old.messages()[0].content, "quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe aus"));
+  CHECK_FALSE(contains(old.messages()[0].reverse_path, "BODY"));
+  CHECK(contains(modern.messages()[0].content, text));
+  e.id = MessageId::generate();
+  e.recipients.resize(1);
+  relay.put(e, "Content-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\n\xc3\xa9\r\n--x\r\n\r\nsig\r\n--x--\r\n");
+  REQUIRE(relay.until([&] { return relay.count(Box::local) == 1 && relay.count(Box::queue) == 0; }));
+  CHECK(contains(relay.all(Box::local)[0].content(), "Status: 5.6.3"));
+  CHECK(old.count() == 1);
+}
+
+TEST_CASE("while a map cannot be read mail waits; nothing bounces, and it goes on by itself") {
+  Sink sink;
+  Relay relay;
+  const auto map = relay.temporary / "transport";
+  std::ofstream(map) << "far.example two words\n";
+  relay.settings.relay.route_maps = {map};
+  relay.start();
+  relay.put({"bob@far.example"}, "ann@home.example");
+  REQUIRE(relay.until([&] { return relay.manager->messages() == 1; }));
+  relay.until([] { return false; }, std::chrono::milliseconds(100));
+  CHECK((relay.count(Box::queue) == 1 && relay.count(Box::local) == 0));
+  std::ofstream(map) << "far.example 127.0.0.1:" << sink.port << "\n";
+  relay.router->reload();
+  relay.clock.advance(std::chrono::seconds(61));
+  REQUIRE(relay.until([&] { return sink.count() == 1 && relay.count(Box::queue) == 0; }));
+}
+
+TEST_CASE("routes by sender and account make destinations of their own") {
+  Sink one, two, rest;
+  Relay relay;
+  relay.route("*", rest);
+  relay.settings.relay.sender_routes["news@home.example"] =
+      concat({"127.0.0.1:", decimal(one.port), " source=127.0.0.2"});
+  relay.settings.relay.user_routes["shop"] = concat({"127.0.0.1:", decimal(two.port)});
+  relay.start();
+  relay.put({"bob@far.example"}, "news@home.example");
+  relay.put({"bob@far.example"}, "ann@home.example");
+  spool::Envelope e;
+  e.id = MessageId::generate();
+  e.arrival = relay.clock.now();
+  e.reverse_path = "news@home.example";
+  e.authenticated_user = "shop";
+  e.recipients = {{.forward_path = "bob@far.example"}};
+  relay.put(e);
+  REQUIRE(relay.until([&] { return relay.count(Box::queue) == 0; }));
+  CHECK((one.count() == 1 && two.count() == 1 && rest.count() == 1));
+}
+
+TEST_CASE("a message that requires TLS does not go where the host cannot promise it, its bounce does (RFC 8689)") {
+  Sink sink;
+  Relay relay;
+  relay.route("far.example", sink);
+  relay.start();
+  spool::Envelope e;
+  e.id = MessageId::generate();
+  e.arrival = relay.clock.now();
+  e.reverse_path = "ann@far.example";
+  e.require_tls = true;
+  e.return_content = spool::ReturnContent::full;
+  e.recipients = {{.forward_path = "bob@far.example"}};
+  relay.put(e);
+  REQUIRE(relay.until([&] { return sink.count() == 1 && relay.count(Box::queue) == 0; }));
+  const auto bounce = sink.messages()[0];
+  CHECK(contains(bounce.reverse_path, "<>"));
+  CHECK(contains(bounce.content, "Status: 5.7.30"));
+  CHECK_FALSE(contains(bounce.content, "Body."));
+}

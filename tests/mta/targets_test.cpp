@@ -11,10 +11,9 @@ namespace {
 struct Zone {
   std::unique_ptr<net::Loop> loop = std::move(*net::Loop::open());
   net::TableResolver resolver{*loop};
-  TargetRules rules{.own_name = "mail.example.test",
-                    .own_addresses = {*IpAddress::parse("192.0.2.99")},
-                    .private_targets = false,
-                    .ipv6 = true};
+  TargetRules rules{
+      .own_name = "mail.example.test", .own_addresses = {*IpAddress::parse("192.0.2.99")}, .private_targets = false};
+  config::Relay relay;
 
   void mx(std::string_view domain, std::vector<net::MxRecord> records) {
     net::DnsAnswer answer;
@@ -35,7 +34,7 @@ struct Zone {
     REQUIRE(found);
     return *found;
   }
-  Targets look_up(std::string_view domain) { return look_up(next_hop({}, domain)); }
+  Targets look_up(std::string_view domain) { return look_up(next_hop(relay, {std::string(domain)})); }
   std::string in_words(std::string_view domain) {
     const auto targets = look_up(domain);
     if (!targets) return targets.error().line();
@@ -56,8 +55,14 @@ TEST_CASE("hosts come in the order of preference, IPv6 first (RFC 5321 section 5
   zone.address("b.example.org", "192.0.2.2");
   CHECK(zone.in_words("example.org") ==
         "a.example.org=[2001:db8::1]:25 a.example.org=192.0.2.1:25 b.example.org=192.0.2.2:25");
-  zone.rules.ipv6 = false;
+  zone.relay.ipv6 = false;
   CHECK(zone.in_words("example.org") == "a.example.org=192.0.2.1:25 b.example.org=192.0.2.2:25");
+  zone.relay.ipv6 = true;
+  zone.relay.address_family = "ipv4";
+  CHECK(zone.in_words("example.org") ==
+        "a.example.org=192.0.2.1:25 a.example.org=[2001:db8::1]:25 b.example.org=192.0.2.2:25");
+  zone.relay.address_family = "ipv6-only";
+  CHECK(zone.in_words("example.org") == "a.example.org=[2001:db8::1]:25");
 }
 
 TEST_CASE("a domain without MX is its own host") {
@@ -110,20 +115,27 @@ TEST_CASE("a thousand MX cost no more than a few") {
   CHECK(targets->front().host_name == "m0.example");
 }
 
-TEST_CASE("routes come before the smart host, and it before MX") {
+TEST_CASE("a transport becomes the next hop") {
   config::Relay settings;
-  settings.routes = {{"example.org", "127.0.0.1:2525"}, {".example.net", "lmtp:unix:/run/lmtp"}};
-  settings.smart_host = "smart.example:587";
-  settings.smart_host_user = "ann";
-  const auto routed = next_hop(settings, "example.org");
-  CHECK((routed.host == "127.0.0.1" && routed.port == 2525 && !routed.by_mx && !routed.authenticate));
-  const auto below = next_hop(settings, "x.example.net");
-  CHECK((below.unix_path == "/run/lmtp" && below.lmtp));
-  const auto smart = next_hop(settings, "example.com");
-  CHECK((smart.host == "smart.example" && smart.port == 587 && smart.authenticate && smart.key == "smart.example:587"));
-  settings.smart_host.clear();
-  CHECK(next_hop(settings, "example.com").by_mx);
-  CHECK_FALSE(next_hop(settings, "[192.0.2.1]").by_mx);
+  const auto hop = [&](std::string_view transport) {
+    const auto parsed = config::Transport::parse(transport);
+    REQUIRE(parsed);
+    return next_hop(settings, {"example.org", std::make_shared<const config::Transport>(*parsed)});
+  };
+  const auto routed = hop("127.0.0.1:2525");
+  CHECK((routed.host == "127.0.0.1" && routed.port == 2525 && !routed.by_mx && !routed.authenticate()));
+  CHECK(routed.key == "127.0.0.1:2525");
+  const auto unix_socket = hop("lmtp:unix:/run/lmtp");
+  CHECK((unix_socket.unix_path == "/run/lmtp" && unix_socket.lmtp));
+  const auto smart = hop("smtp:smart.example:587 tls=required auth=ann password_file=/etc/pw family=ipv4-only");
+  CHECK((smart.host == "smart.example" && smart.port == 587 && smart.authenticate()));
+  CHECK((smart.tls == TlsMode::required && smart.family == Family::ipv4_only));
+  const auto other = hop("mx:example.com");
+  CHECK((other.by_mx && other.host == "example.com" && other.key == "example.com"));
+  const auto bound = hop("mx: source=192.0.2.7");
+  CHECK((bound.by_mx && bound.host == "example.org" && bound.key == "example.org (mx: source=192.0.2.7)"));
+  CHECK(next_hop(settings, {"example.com"}).by_mx);
+  CHECK_FALSE(next_hop(settings, {"[192.0.2.1]"}).by_mx);
   Zone zone;
   CHECK(zone.in_words("[192.0.2.1]") == "[192.0.2.1]=192.0.2.1:25");
   CHECK(zone.look_up(routed)->front().address.to_string() == "127.0.0.1:2525");

@@ -120,7 +120,7 @@ Result<std::shared_ptr<FolderWatch>> AccountImpl::watch_folder(const std::string
   const auto happened = [listeners = listeners_, name](std::string_view) {
     listeners->tell({AccountChange::Kind::messages, name});
   };
-  if (store && store->watches()) {
+  if (store && store->watches() && !on_network(folder->cur.fd())) {
     watch->fresh = store->watch_directory(folder->fresh, kComesAndGoes, false, happened);
     watch->cur = store->watch_directory(folder->cur, kComesAndGoes, false, happened);
     if (!watch->fresh || !watch->cur) return fail_errno("watching", folder->cur.path(), ENOSPC);

@@ -2,12 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/id.h"
 #include "base/log.h"
@@ -17,26 +15,13 @@
 #include "store/text_index.h"
 #include "store/uidlist_file.h"
 #include "store/view.h"
+#include "store/watch.h"
 
 namespace mail::store {
 
 std::uint64_t event_hash(int directory_tag, std::string_view name) {
   return XXH3_64bits_withSeed(name.data(), name.size(), static_cast<XXH64_hash_t>(directory_tag));
 }
-
-namespace {
-
-/// Other hosts change what is there.
-bool on_network(int fd) {
-  constexpr std::array<std::uint32_t, 13> kTypes{
-      0x6969,     0x517B,     0xFF534D42, 0xFE534D42, 0x00C36400, 0x65735546, 0x01021997,  // NFS, SMB, Ceph, FUSE, 9P
-      0x5346414F, 0x6B414653, 0x73757245, 0x7461636F, 0x01161970, 0x0BD00BD0};  // AFS, Coda, OCFS2, GFS2, Lustre
-  struct statfs found {};
-  if (::fstatfs(fd, &found) != 0) return false;
-  return std::find(kTypes.begin(), kTypes.end(), static_cast<std::uint32_t>(found.f_type)) != kTypes.end();
-}
-
-}  // namespace
 
 Mailbox::Mailbox(std::shared_ptr<StoreContext> context, Place place)
     : context_(std::move(context)),

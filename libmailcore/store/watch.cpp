@@ -3,7 +3,11 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <array>
 
 #include "base/strings.h"
 #include "store/mailbox_core.h"
@@ -31,6 +35,15 @@ std::size_t most_directories() {
 }
 
 }  // namespace
+
+bool on_network(int fd) {
+  constexpr std::array<std::uint32_t, 13> kTypes{
+      0x6969,     0x517B,     0xFF534D42, 0xFE534D42, 0x00C36400, 0x65735546, 0x01021997,  // NFS, SMB, Ceph, FUSE, 9P
+      0x5346414F, 0x6B414653, 0x73757245, 0x7461636F, 0x01161970, 0x0BD00BD0};  // AFS, Coda, OCFS2, GFS2, Lustre
+  struct statfs found {};
+  if (::fstatfs(fd, &found) != 0) return false;
+  return std::find(kTypes.begin(), kTypes.end(), static_cast<std::uint32_t>(found.f_type)) != kTypes.end();
+}
 
 std::shared_ptr<Watcher> Watcher::start(std::function<void(const std::shared_ptr<Mailbox>&)> changed) {
   std::shared_ptr<Watcher> watcher(new Watcher());

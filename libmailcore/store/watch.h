@@ -21,6 +21,9 @@ namespace mail::store {
 
 class Mailbox;
 
+/// True for a descriptor on a network file system: other hosts change what is there, and no event tells of it.
+bool on_network(int fd);
+
 class Watcher : public std::enable_shared_from_this<Watcher> {
  public:
   /// `changed` is called on the watcher's thread for each mailbox that others changed.

@@ -88,7 +88,8 @@ tl::expected<std::unique_ptr<Notify>, Completion> Notify::start(Session& session
     notify->groups_.push_back(std::move(group));
   }
   if (notify->groups_.empty()) return notify;
-  notify->listen();
+  notify->sources_.push_back({{}, session.shared_account()});
+  notify->sources_.front().listener = notify->listen(notify->sources_.front());
   if (auto watched = notify->watch(); !watched) {
     if (watched.error().kind != Error::Kind::refused && watched.error().system != ENOSPC)
       return tl::unexpected(failed(watched.error(), "Mailboxes cannot be watched"));
@@ -98,48 +99,85 @@ tl::expected<std::unique_ptr<Notify>, Completion> Notify::start(Session& session
   return notify;
 }
 
-void Notify::listen() {
+std::shared_ptr<void> Notify::listen(const Source& source) {
   unsigned wanted = 0;
   for (const auto& group : groups_) wanted |= group.events;
-  listener_ = session_.account().on_change(
-      [pending = pending_, wanted, own = &session_, wake = session_.wake_function()](const auto& change) {
-        const unsigned event = change.kind == Change::messages ? imap::kMessageEvents
-                               : change.kind == Change::metadata
-                                   ? imap::kMailboxMetadataChange | imap::kServerMetadataChange
-                                   : 0xffU;
-        // Which change of messages is whose cannot be told apart here; names and notes are changed by the session
-        // itself.
-        if ((wanted & event) == 0 || (change.kind != Change::messages && acting_session == own)) return;
-        {
-          std::lock_guard lock(pending->mutex);
-          if (pending->messages.size() + pending->others.size() >= kMostPending)
-            pending->lost = true;
-          else if (change.kind == Change::messages)
-            pending->messages.insert(change.mailbox);
-          else
-            pending->others.push_back(change);
-        }
-        wake();
-      });
+  return source.account->on_change([pending = pending_, wanted, session = &session_, owner = source.owner,
+                                    environment = &session_.environment(),
+                                    wake = session_.wake_function()](const store::AccountChange& change) {
+    const unsigned event = change.kind == Change::messages ? imap::kMessageEvents
+                           : change.kind == Change::metadata
+                               ? imap::kMailboxMetadataChange | imap::kServerMetadataChange
+                               : 0xffU;
+    // Which change of messages is whose cannot be told apart here; names and notes are changed by the session itself.
+    if ((wanted & event) == 0 || (change.kind != Change::messages && acting_session == session)) return;
+    auto told = change;
+    if (!owner.empty()) {
+      if (change.kind == Change::subscription || change.mailbox.empty()) return;  // these are the owner's alone
+      told.mailbox = name_for_others(*environment, owner, change.mailbox);
+      if (!change.old_name.empty()) told.old_name = name_for_others(*environment, owner, change.old_name);
+    }
+    {
+      std::lock_guard lock(pending->mutex);
+      if (pending->messages.size() + pending->others.size() >= kMostPending)
+        pending->lost = true;
+      else if (change.kind == Change::messages)
+        pending->messages.insert(std::move(told.mailbox));
+      else
+        pending->others.push_back(std::move(told));
+    }
+    wake();
+  });
 }
 
-Result<std::vector<std::string>> Notify::watched_names() {
-  MAIL_TRY(entries, session_.account().list());
+void Notify::look_up_subscriptions() {
   subscribed_.clear();
-  if (std::ranges::any_of(groups_, [](const Group& group) { return group.kind == Kind::subscribed; }))
-    for (const auto& entry : entries)
+  if (std::ranges::none_of(groups_, [](const Group& group) { return group.kind == Kind::subscribed; })) return;
+  if (const auto entries = session_.account().list())
+    for (const auto& entry : *entries)
       if (entry.subscribed) subscribed_.insert(entry.name);
+}
+
+/// Other users whose mailboxes are named.
+void Notify::find_sources() {
+  const auto find = [&](const std::string& name) {
+    if (!foreign_name(session_.environment(), name)) return;
+    auto place = find_place(session_, name);
+    if (!place || !*place || !(*place)->foreign()) return;
+    if (std::ranges::find(sources_, (*place)->account, &Source::account) != sources_.end()) return;
+    sources_.push_back({(*place)->owner, (*place)->account});
+    sources_.back().listener = listen(sources_.back());
+  };
+  for (const auto& group : groups_)
+    for (const auto& name : group.names) find(name);
+  for (const auto& name : subscribed_) find(name);
+}
+
+std::string Notify::told_name(const Source& source, const std::string& mailbox) const {
+  return source.owner.empty() ? mailbox : name_for_others(session_.environment(), source.owner, mailbox);
+}
+
+/// The mailboxes of the account whose messages are told of, as the account knows them.
+Result<std::vector<std::string>> Notify::watched_names(const Source& source) {
+  MAIL_TRY(entries, source.account->list());
   std::vector<std::string> names;
   for (const auto& entry : entries)
-    if (entry.exists && (events_of(entry.name) & imap::kMessageEvents) != 0) names.push_back(entry.name);
+    if (entry.exists && (events_of(told_name(source, entry.name)) & imap::kMessageEvents) != 0)
+      names.push_back(entry.name);
   return names;
 }
 
 Status Notify::watch() {
-  MAIL_TRY(names, watched_names());
-  if (names.size() > kMostMailboxes) return fail(Error::Kind::refused, "too many mailboxes to watch");
-  MAIL_TRY(token, session_.account().watch(names));
-  watch_ = std::move(token);  // the old one goes after the new one is there: what both watch stays watched
+  look_up_subscriptions();
+  find_sources();
+  std::size_t all = 0;
+  for (auto& source : sources_) {
+    MAIL_TRY(names, watched_names(source));
+    all += names.size();
+    if (all > kMostMailboxes) return fail(Error::Kind::refused, "too many mailboxes to watch");
+    MAIL_TRY(token, source.account->watch(names));
+    source.watch = std::move(token);  // the old one goes after the new one is there: what both watch stays watched
+  }
   return {};
 }
 
@@ -147,7 +185,7 @@ bool Notify::matches(const Group& group, std::string_view mailbox) const {
   switch (group.kind) {
     case Kind::inboxes:  // Sieve may deliver anywhere
     case Kind::personal:
-      return true;
+      return !foreign_name(session_.environment(), mailbox);
     case Kind::subscribed:
       return subscribed_.contains(mailbox);
     case Kind::mailboxes:
@@ -181,10 +219,14 @@ bool Notify::has_news() const {
 std::unique_ptr<Work> Notify::news() { return std::make_unique<NotifyNews>(*this, session_); }
 
 void Notify::send_all_status(Session& session) {
-  const auto names = watched_names();
-  if (!names) return;
-  for (const auto& name : *names)
-    if (!session.selected() || session.selected_name() != name) tell_status(name, true);
+  for (const auto& source : sources_) {
+    const auto names = watched_names(source);
+    if (!names) continue;
+    for (const auto& name : *names) {
+      const auto told = told_name(source, name);
+      if (!session.selected() || session.selected_name() != told) tell_status(told, true);
+    }
+  }
 }
 
 /// What the client does not know of a mailbox yet, as far as it wants to; `all`: at the start, whatever it knows.
@@ -226,13 +268,15 @@ void Notify::tell_status(const std::string& mailbox, bool all) {
 
 /// LIST of one name, as it is now (sections 5.4 and 5.5).
 void Notify::tell_name(const std::string& mailbox, std::string_view old_name) {
-  const auto entries = session_.account().list();
+  Place place;
+  if (resolve(session_, mailbox, "l", place)) return;
+  const auto entries = place.account->list();
   if (!entries) return;
-  const auto found = std::ranges::find(*entries, mailbox, &store::MailboxEntry::name);
+  const auto found = std::ranges::find(*entries, place.name, &store::MailboxEntry::name);
   const bool exists = found != entries->end() && found->exists;
   std::vector<std::string> attributes;
   if (!exists) attributes.emplace_back("\\NonExistent");
-  if (found != entries->end()) {
+  if (found != entries->end() && !place.foreign()) {  // subscriptions and uses are its owner's
     if (found->subscribed) attributes.emplace_back("\\Subscribed");
     attributes.emplace_back(found->has_children ? "\\HasChildren" : "\\HasNoChildren");
     if (!found->special_use.empty()) attributes.push_back(found->special_use);
@@ -271,33 +315,36 @@ void Notify::tell(const store::AccountChange& change) {
       return;
     case Change::subscription: {
       const bool wanted_before = wants(mailbox, imap::kSubscriptionChange);
-      (void)watched_names();  // SUBSCRIBED is about other mailboxes now
+      look_up_subscriptions();  // SUBSCRIBED is about other mailboxes now
       if (wanted_before || wants(mailbox, imap::kSubscriptionChange)) tell_name(mailbox, {});
       return;
     }
-    case Change::metadata: {
-      const auto event = mailbox.empty() ? imap::kServerMetadataChange : imap::kMailboxMetadataChange;
-      const bool wanted =
-          mailbox.empty()
-              ? std::ranges::any_of(groups_, [&](const Group& group) { return (group.events & event) != 0; })
-              : wants(mailbox, event);
-      if (!wanted) return;
-      session_.out() += "* METADATA ";
-      if (mailbox.empty())
-        session_.out() += "\"\"";
-      else
-        session_.append_mailbox(mailbox);
-      session_.out() += concat({" ", change.entry, "\r\n"});
-      return;
-    }
+    case Change::metadata:
+      return tell_note(mailbox, change.entry);
   }
+}
+
+/// METADATA of one entry, by its name alone (sections 5.6 and 5.7).
+void Notify::tell_note(const std::string& mailbox, const std::string& entry) {
+  auto& out = session_.out();
+  if (mailbox.empty()) {
+    const auto wants = [](const Group& group) { return (group.events & imap::kServerMetadataChange) != 0; };
+    if (std::ranges::none_of(groups_, wants)) return;
+    out += "* METADATA \"\"";
+  } else {
+    Place place;
+    if ((events_of(mailbox) & imap::kMailboxMetadataChange) == 0 || resolve(session_, mailbox, "lr", place)) return;
+    if (place.foreign() && entry.starts_with("/private/")) return;
+    out += "* METADATA ";
+    session_.append_mailbox(mailbox);
+  }
+  out += concat({" ", entry, "\r\n"});
 }
 
 /// Section 5.8: from now on as after NOTIFY NONE.
 void Notify::overflow() {
   session_.untagged("OK [NOTIFICATIONOVERFLOW] Too much happens; ask again for less");
-  listener_.reset();
-  watch_.reset();
+  sources_.clear();
   groups_.clear();
   selected_ = {};
   told_.clear();

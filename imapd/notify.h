@@ -77,15 +77,26 @@ class Notify {
     std::uint32_t messages = 0, uid_next = 0, uid_validity = 0, unseen = 0;
   };
 
+  /// An account that is listened to: the user's own, or another user's that a group names a mailbox of.
+  struct Source {
+    std::string owner;  ///< Empty: the session's user.
+    std::shared_ptr<store::Account> account;
+    std::shared_ptr<void> watch{}, listener{};  // last: nothing comes any more once they are gone
+  };
+
   explicit Notify(Session& session) : session_(session) {}
-  void listen();
+  std::shared_ptr<void> listen(const Source& source);
+  void find_sources();
   Status watch();
-  Result<std::vector<std::string>> watched_names();
+  void look_up_subscriptions();
+  Result<std::vector<std::string>> watched_names(const Source& source);
+  std::string told_name(const Source& source, const std::string& mailbox) const;
   unsigned events_of(std::string_view mailbox) const;
   bool matches(const Group& group, std::string_view mailbox) const;
   void tell(const store::AccountChange& change);
   void tell_status(const std::string& mailbox, bool all);
   void tell_name(const std::string& mailbox, std::string_view old_name);
+  void tell_note(const std::string& mailbox, const std::string& entry);
   void overflow();
 
   Session& session_;
@@ -94,7 +105,7 @@ class Notify {
   std::set<std::string, std::less<>> subscribed_;  ///< Kept where a group is about them.
   std::shared_ptr<Pending> pending_ = std::make_shared<Pending>();
   std::unordered_map<std::size_t, Told> told_;  ///< By hash of the name: what the client knows of it.
-  std::shared_ptr<void> watch_, listener_;      // last: nothing comes any more once they are gone
+  std::vector<Source> sources_;                 ///< Own first.
 };
 
 }  // namespace mail::imapd

@@ -47,6 +47,12 @@ Result<std::shared_ptr<store::Account>> Agent::account_at(const store::AccountLo
   return account;
 }
 
-std::vector<std::vector<Outcome>> Agent::deliver(std::span<const Item> items) { return Batch(*this, items).run(); }
+std::vector<std::vector<Outcome>> Agent::deliver(std::span<const Item> items) {
+  return Batch(*this, items, nullptr).run();
+}
+
+std::vector<std::vector<Outcome>> Agent::deliver(std::span<const Item> items, store::Unflushed& unflushed) {
+  return Batch(*this, items, &unflushed).run();
+}
 
 }  // namespace mail::mda

@@ -31,6 +31,7 @@ struct Addressee {
   std::string detail;
   std::string mailbox;  ///< Where the caller names one (-m); else INBOX.
   std::string key;      ///< Makes a repeated delivery find itself; empty: none.
+  bool placed = false;  ///< With Item::repeated: the mailbox has had it (store::DeliveryTarget::placed).
 };
 struct Item {
   std::string_view content;  ///< CRLF or LF.
@@ -59,6 +60,9 @@ class Agent {
 
   /// Delivers all; the outcomes are in the order of items and addressees. A success is durable. Blocks; thread-safe.
   std::vector<std::vector<Outcome>> deliver(std::span<const Item> items);
+  /// The same without the store's flush: outcomes that are not `flushed` become durable by flush().
+  std::vector<std::vector<Outcome>> deliver(std::span<const Item> items, store::Unflushed& unflushed);
+  Status flush(const store::Unflushed& unflushed) { return store::flush(store_, unflushed); }
 
  private:
   friend class Batch;

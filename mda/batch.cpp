@@ -34,20 +34,16 @@ void set_run_user(ProgramCall& call, const std::string& name) {
   call.uid = entry->pw_uid, call.gid = entry->pw_gid;
 }
 
-Outcome of_store(const Status& status, bool quota_bounces) {
-  if (status) return {};
-  const auto& error = status.error();
-  if (error.system == EDQUOT && error.kind == Error::Kind::refused)
-    return quota_bounces ? permanent("5.2.2", "Mailbox is full") : temporary("4.2.2", "Mailbox is full");
-  if (error.kind == Error::Kind::permanent && error.system == 0) return permanent("5.2.3", error.text);
-  return outcome_of(error);
-}
-
 }  // namespace
 
 void Batch::note(Place place, Outcome outcome) {
   auto& slot = outcomes_[place.item][place.addressee];
   slot = slot ? worse(std::move(*slot), std::move(outcome)) : std::move(outcome);
+}
+
+void Batch::note_once(Place place, Outcome outcome) {
+  outcome.once = true;
+  note(place, std::move(outcome));
 }
 
 std::string Batch::fields(Place place) const {
@@ -72,18 +68,18 @@ std::vector<std::vector<Outcome>> Batch::run() {
     const auto entry = mbox_entry(fields(action.place), item(action.place).content, item(action.place).reverse_path,
                                   agent_.clock_.now());
     const auto status = append_mbox(agent_.disk_, action.path, entry);
-    note(action.place, status ? Outcome{} : outcome_of(status.error()));
+    note_once(action.place, status ? Outcome{} : outcome_of(status.error()));
   }
   for (const auto& action : to_inject_) {
     const auto status = agent_.inject_ ? agent_.inject_(item(action.place).reverse_path, action.recipients,
                                                         fields(action.place) + std::string(item(action.place).content))
                                        : Status(fail(Error::Kind::temporary, "forwarding needs the spool"));
-    note(action.place, status ? Outcome{} : outcome_of(status.error()));
+    note_once(action.place, status ? Outcome{} : outcome_of(status.error()));
   }
   for (const auto& action : to_program_) {
     auto message = with_lf(item(action.place).content);
     if (!action.call.message_only) message.insert(0, fields(action.place));
-    note(action.place, run_program(action.call, message, agent_.settings_.mda.program_time));
+    note_once(action.place, run_program(action.call, message, agent_.settings_.mda.program_time));
   }
   std::vector<std::vector<Outcome>> out;
   for (auto& row : outcomes_) {
@@ -204,6 +200,7 @@ void Batch::plan_mailbox(Place place, const directory::User& user, const std::st
   target.prefix = mailbox_fields(place, detail);
   target.id = addressee(place).key;
   target.repeated = item(place).repeated;
+  target.placed = addressee(place).placed;
   if (!addressee(place).mailbox.empty())
     target.mailbox = addressee(place).mailbox, target.create = true;
   else if (agent_.settings_.mda.detail_mailbox && !detail.empty())
@@ -224,6 +221,7 @@ void Batch::plan_file(Place place, const std::string& path) {
   target.prefix = fields(place);
   target.id = addressee(place).key;
   target.repeated = item(place).repeated;
+  target.placed = addressee(place).placed;
   to_store_.push_back({place, std::move(target)});
 }
 
@@ -276,6 +274,25 @@ void Batch::plan_as_user(Place place, const directory::User& user, const std::st
   to_program_.push_back({place, std::move(call)});
 }
 
+Outcome Batch::of_store(const Status& status) const {
+  if (status) {
+    Outcome outcome;
+    outcome.flushed = unflushed_ == nullptr;
+    return outcome;
+  }
+  const auto& error = status.error();
+  if (error.system == EDQUOT && error.kind == Error::Kind::refused)
+    return agent_.settings_.mda.quota_full_bounces ? permanent("5.2.2", "Mailbox is full")
+                                                   : temporary("4.2.2", "Mailbox is full");
+  if (error.kind == Error::Kind::permanent && error.system == 0) return permanent("5.2.3", error.text);
+  return outcome_of(error);
+}
+
+std::vector<store::DeliveryOutcome> Batch::put(std::span<const store::Delivery> deliveries) {
+  return unflushed_ != nullptr ? store::deliver(agent_.store_, deliveries, *unflushed_)
+                               : store::deliver(agent_.store_, deliveries);
+}
+
 void Batch::to_store() {
   if (to_store_.empty()) return;
   std::vector<store::Delivery> deliveries;
@@ -290,7 +307,7 @@ void Batch::to_store() {
     deliveries.back().targets.push_back(action.target);
     actions.back().push_back(&action);
   }
-  const auto outcomes = store::deliver(agent_.store_, deliveries);
+  const auto outcomes = put(deliveries);
   std::vector<ToStore*> missing;
   for (std::size_t i = 0; i < actions.size(); ++i)
     for (std::size_t k = 0; k < actions[i].size(); ++k) {
@@ -300,7 +317,7 @@ void Batch::to_store() {
           actions[i][k]->target.mailbox != "INBOX")
         missing.push_back(actions[i][k]);
       else
-        note(actions[i][k]->place, of_store(status, agent_.settings_.mda.quota_full_bounces));
+        note(actions[i][k]->place, of_store(status));
     }
   store_again(missing);
 }
@@ -312,9 +329,8 @@ void Batch::store_again(std::vector<ToStore*>& missing) {
     action->target.mailbox = "INBOX";
     deliveries.push_back({item(action->place).content, {action->target}});
   }
-  const auto outcomes = store::deliver(agent_.store_, deliveries);
-  for (std::size_t i = 0; i < missing.size(); ++i)
-    note(missing[i]->place, of_store(outcomes[i].targets[0], agent_.settings_.mda.quota_full_bounces));
+  const auto outcomes = put(deliveries);
+  for (std::size_t i = 0; i < missing.size(); ++i) note(missing[i]->place, of_store(outcomes[i].targets[0]));
 }
 
 }  // namespace mail::mda

@@ -13,7 +13,9 @@ namespace mail::mda {
 
 class Batch {
  public:
-  Batch(Agent& agent, std::span<const Item> items) : agent_(agent), items_(items) {}
+  /// @param unflushed  takes what the store has not flushed; nullptr: it flushes
+  Batch(Agent& agent, std::span<const Item> items, store::Unflushed* unflushed)
+      : agent_(agent), items_(items), unflushed_(unflushed) {}
   std::vector<std::vector<Outcome>> run();
 
  private:
@@ -40,6 +42,7 @@ class Batch {
   const Item& item(Place place) const { return items_[place.item]; }
   const Addressee& addressee(Place place) const { return items_[place.item].addressees[place.addressee]; }
   void note(Place place, Outcome outcome);
+  void note_once(Place place, Outcome outcome);
   std::string fields(Place place) const;
   std::string mailbox_fields(Place place, const std::string& detail) const;
 
@@ -54,9 +57,12 @@ class Batch {
   void plan_as_user(Place place, const directory::User& user, const std::string& detail);
   void to_store();
   void store_again(std::vector<ToStore*>& missing);
+  std::vector<store::DeliveryOutcome> put(std::span<const store::Delivery> deliveries);
+  Outcome of_store(const Status& status) const;
 
   Agent& agent_;
   std::span<const Item> items_;
+  store::Unflushed* const unflushed_;
   std::vector<ToStore> to_store_;
   std::vector<ToMbox> to_mbox_;
   std::vector<ToProgram> to_program_;

@@ -49,6 +49,7 @@ struct LocalQueue::Job {
   std::vector<std::size_t> recipients;  // of the item's addressees: their positions in the envelope
   std::vector<std::string> log;         // lines for ID.log
   std::vector<std::size_t> settled;     // recipients whose state is not written yet
+  bool flush_failed = false;            // it was delivered, and could not be made durable
 };
 
 LocalQueue::LocalQueue(const config::Settings& settings, const spool::Spool& spool, Agent& agent, spool::Writer& writer,
@@ -59,11 +60,14 @@ LocalQueue::LocalQueue(const config::Settings& settings, const spool::Spool& spo
       writer_(writer),
       done_(done),
       clock_(clock),
+      served_(spool, "serve"),
+      own_(spool, "mda"),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 LocalQueue::~LocalQueue() { stop(); }
 
 Status LocalQueue::start(unsigned workers) {
+  settling_thread_ = std::thread([this] { settle_loop(); });
   threads_.emplace_back([this] { watch(); });
   for (unsigned i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
   return {};
@@ -76,8 +80,15 @@ void LocalQueue::stop() {
   }
   ready_changed_.notify_all();
   wake();
+  unflushed_changed_.notify_all();
   for (auto& thread : threads_) thread.join();
   threads_.clear();
+  {
+    const std::scoped_lock lock(unflushed_mutex_);
+    settling_ends_ = true;
+  }
+  unflushed_changed_.notify_all();
+  if (settling_thread_.joinable()) settling_thread_.join();
 }
 
 void LocalQueue::wake() {
@@ -102,6 +113,7 @@ void LocalQueue::later(const MessageId& id, WallTime when) {
 void LocalQueue::forget(const MessageId& id) {
   const std::scoped_lock lock(mutex_);
   known_.erase(id);
+  repeated_.erase(id);
 }
 
 void LocalQueue::scan() {
@@ -181,9 +193,12 @@ Result<std::size_t> LocalQueue::run_once() {
         waiting_.erase(waiting_.begin());
       }
       ids = take();
-      if (ids.empty()) return waiting_.size();
+      if (ids.empty() && unflushed_.ids.empty()) return waiting_.size();
     }
-    process(ids);
+    if (ids.empty())
+      flush_unflushed();
+    else
+      process(ids);
   }
 }
 
@@ -205,6 +220,8 @@ bool LocalQueue::open(const MessageId& id, Job& job) {
   job.envelope = message->envelope();
   if (job.envelope.next_attempt > clock_.now()) return later(id, job.envelope.next_attempt), false;
   job.message.emplace(std::move(*message));
+  const std::scoped_lock lock(mutex_);
+  job.flush_failed = repeated_.contains(id);
   return true;
 }
 
@@ -217,25 +234,72 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
     if (!open(id, job)) continue;
     // What lay here before this process may have been delivered by the one before it, killed before it could say so.
     const bool earlier = job.envelope.attempts > 0 || job.envelope.arrival <= started_ + std::chrono::seconds(2);
+    const bool placed = earlier && done_.was_placed(Box::local, id);
     Item item{.content = {},
               .reverse_path = job.envelope.reverse_path,
               .received = {},
               .addressees = {},
               .account = job.envelope.authenticated_user,
-              .repeated = earlier};
+              .repeated = earlier || job.flush_failed};
     for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
       const auto& recipient = job.envelope.recipients[i];
       if (!is_open(recipient.state)) continue;
       job.recipients.push_back(i);
       item.addressees.push_back(
-          {recipient.forward_path, recipient.user, recipient.detail, "", concat({id.text(), "-", decimal(i)})});
+          {recipient.forward_path, recipient.user, recipient.detail, "", concat({id.text(), "-", decimal(i)}), placed});
     }
     jobs.push_back(std::move(job));
     item.content = jobs.back().message->content();
     items.push_back(std::move(item));
   }
-  const auto outcomes = agent_.deliver(items);
-  for (std::size_t i = 0; i < jobs.size(); ++i) settle(jobs[i], outcomes[i]);
+  store::Unflushed unflushed;
+  auto outcomes = agent_.deliver(items, unflushed);
+  std::vector<bool> put_off(jobs.size());
+  bool flush = false;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    put_off[i] = may_put_off(jobs[i], outcomes[i]);
+    flush = flush || (!put_off[i] && std::ranges::any_of(outcomes[i], [](const auto& o) { return !o.flushed; }));
+  }
+  if (flush) flush_now(outcomes, unflushed);
+  Unflushed later;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (flush || !put_off[i]) {
+      settle(jobs[i], outcomes[i]);
+      continue;
+    }
+    for (std::size_t k = 0; k < outcomes[i].size(); ++k) record(jobs[i], jobs[i].recipients[k], outcomes[i][k]);
+    static_cast<void>(done_.note_placed(Box::local, jobs[i].id));  // a hint
+    later.ids.push_back(jobs[i].id);
+    later.own.push_back(jobs[i].envelope.protocol.starts_with("LMTP"));
+    later.octets += items[i].content.size();
+  }
+  later.places = std::move(unflushed);
+  if (!later.ids.empty()) add_unflushed(std::move(later));
+}
+
+/// Whether nothing is left of the message but its flush. What has something to report, to try again, or would not find
+/// itself when it is repeated, is flushed at once.
+bool LocalQueue::may_put_off(const Job& job, const std::vector<Outcome>& outcomes) {
+  std::size_t next = 0;
+  bool any = false;
+  for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
+    const auto& recipient = job.envelope.recipients[i];
+    if (next == job.recipients.size() || job.recipients[next] != i) {
+      if (!is_finished(recipient.state)) return false;
+      continue;
+    }
+    const auto& outcome = outcomes[next++];
+    if (!outcome.ok() || outcome.once || recipient.notify.success) return false;
+    any = any || !outcome.flushed;
+  }
+  return any;
+}
+
+void LocalQueue::flush_now(std::vector<std::vector<Outcome>>& outcomes, store::Unflushed& unflushed) {
+  const auto flushed = agent_.flush(std::exchange(unflushed, {}));
+  for (auto& row : outcomes)
+    for (auto& outcome : row)
+      if (!std::exchange(outcome.flushed, true) && !flushed) outcome = worse(outcome, outcome_of(flushed.error()));
 }
 
 void LocalQueue::record(Job& job, std::size_t recipient, const Outcome& outcome) {

@@ -1,4 +1,6 @@
-// Works through spool/local: batches of messages are delivered with one round of flushes, noted as done, then unlinked.
+// Works through spool/local: batches of messages are put into their mailboxes, where readers see them at once. Now and
+// then all of them are made durable with one flush of the file system, noted as done, and their spool files unlinked:
+// until then the spool holds the durable copy, and a flush does not stand in the way of what is accepted meanwhile.
 // A delivery that fails for now is tried again later; one that fails for good is handed to the queue, where relay tells
 // the sender.
 #pragma once
@@ -16,6 +18,7 @@
 #include "config/settings.h"
 #include "mda/agent.h"
 #include "spool/done.h"
+#include "spool/pool.h"
 #include "spool/reader.h"
 #include "spool/watcher.h"
 #include "spool/writer.h"
@@ -47,6 +50,8 @@ class LocalQueue {
   void process(const std::vector<MessageId>& ids);
   struct Job;
   bool open(const MessageId& id, Job& job);
+  static bool may_put_off(const Job& job, const std::vector<Outcome>& outcomes);
+  void flush_now(std::vector<std::vector<Outcome>>& outcomes, store::Unflushed& unflushed);
   void settle(Job& job, const std::vector<Outcome>& outcomes);
   void record(Job& job, std::size_t recipient, const Outcome& outcome);
   Status hand_over(Job& job);
@@ -55,6 +60,14 @@ class LocalQueue {
   void later(const MessageId& id, WallTime when);
   void forget(const MessageId& id);
   void wake();
+
+  // settling.cpp: from the mailbox to the end
+  struct Unflushed;
+  void add_unflushed(Unflushed more);
+  void settle_loop();
+  void flush_unflushed();
+  void again(const std::vector<MessageId>& ids, const Error& error);
+  void retire(const Unflushed& messages);
 
   const config::Settings& settings_;
   const spool::Spool& spool_;
@@ -67,8 +80,25 @@ class LocalQueue {
   std::condition_variable ready_changed_;
   std::deque<MessageId> ready_;
   std::multimap<WallTime, MessageId> waiting_;
-  std::unordered_set<MessageId> known_;  // ready, waiting or in work
+  std::unordered_set<MessageId> known_;     // ready, waiting, in work or unflushed
+  std::unordered_set<MessageId> repeated_;  // of them: a flush failed
   bool stopping_ = false;
+
+  /// Delivered, not durable yet.
+  struct Unflushed {
+    std::vector<MessageId> ids;
+    std::vector<bool> own;  // of each: it came by our LMTP, not by mta serve
+    std::uint64_t octets = 0;
+    std::chrono::steady_clock::time_point oldest;
+    store::Unflushed places;
+    bool full() const;
+  };
+  std::mutex unflushed_mutex_;
+  std::condition_variable unflushed_changed_;
+  Unflushed unflushed_;
+  bool settling_ends_ = false;
+  spool::Recycler served_, own_;  // the settling thread's
+  std::thread settling_thread_;
   UniqueFd wake_;
   std::vector<std::thread> threads_;
 };

@@ -12,13 +12,15 @@ struct Outcome {
   enum class Kind { delivered, temporary, permanent } kind = Kind::delivered;
   std::string status = "2.0.0";  ///< Enhanced status code.
   std::string text = "Delivered";
+  bool flushed = true;  ///< False: in the mailbox, durable after Agent::flush().
+  bool once = false;    ///< A repetition would not be recognised: a program ran, an mbox file grew, mail was sent on.
   bool ok() const { return kind == Kind::delivered; }
 };
 inline Outcome temporary(std::string status, std::string text) {
-  return {Outcome::Kind::temporary, std::move(status), std::move(text)};
+  return {Outcome::Kind::temporary, std::move(status), std::move(text), true, false};
 }
 inline Outcome permanent(std::string status, std::string text) {
-  return {Outcome::Kind::permanent, std::move(status), std::move(text)};
+  return {Outcome::Kind::permanent, std::move(status), std::move(text), true, false};
 }
 /// Of an error of store, spool or directory: what is refused or wrong may be put right by an operator, so that mail
 /// waits; nothing of it is the sender's fault.
@@ -36,7 +38,10 @@ inline Outcome worse(Outcome a, Outcome b) {
   const auto rank = [](const Outcome& o) {
     return o.kind == Outcome::Kind::temporary ? 2 : o.kind == Outcome::Kind::permanent ? 1 : 0;
   };
-  return rank(b) > rank(a) ? b : a;
+  const bool flushed = a.flushed && b.flushed, once = a.once || b.once;
+  auto& worst = rank(b) > rank(a) ? b : a;
+  worst.flushed = flushed, worst.once = once;
+  return std::move(worst);
 }
 
 }  // namespace mail::mda

@@ -4,10 +4,12 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -45,6 +47,18 @@ std::optional<DoneNote> parse_note(std::string_view line) {
 std::string key_of(Box box, const MessageId& id) { return concat({name_of(box), "/", id.text()}); }
 
 }  // namespace
+
+namespace {
+std::atomic<std::uint32_t> pretended_boot{0};
+}
+void pretend_boot(std::uint32_t number) { pretended_boot = number; }
+
+std::uint32_t boot_number() {
+  if (const auto pretended = pretended_boot.load(); pretended != 0) return pretended;
+  const auto id = read_file_at("/proc/sys/kernel/random/boot_id", 4096);
+  if (!id) return 0;
+  return static_cast<std::uint32_t>(XXH3_64bits(id->data(), id->size()) % (kWholeMessage - 1)) + 1;
+}
 
 std::string print(const DoneNote& note) {
   char line[kDoneLineOctets];
@@ -87,7 +101,10 @@ Result<DoneSet> DoneSet::load(const Spool& spool) {
   return set;
 }
 
-void DoneSet::add(const DoneNote& note) { notes_[key_of(note.box, note.id)].push_back(note); }
+void DoneSet::add(const DoneNote& note) {
+  if (note.state == kPlaced) return;
+  notes_[key_of(note.box, note.id)].push_back(note);
+}
 
 const std::vector<DoneNote>* DoneSet::find(Box box, const MessageId& id) const {
   const auto found = notes_.find(key_of(box, id));
@@ -130,17 +147,34 @@ class DoneFiles final : public DoneJournal {
   }
 
   Status note(Box box, const MessageId& id, std::uint32_t recipient, RecipientState state) override {
-    const auto line = print(DoneNote{id, box, recipient, state});
-    const std::lock_guard lock(mutex_);
-    if (!file_ || offset_ + line.size() > file_octets_) MAIL_CHECK(next_file());
-    MAIL_CHECK(spool_.disk().pwrite(file_->get(), line, offset_));
-    offset_ += line.size();
-    unsynced_.append(line);
-    if (!waiting_) {
-      waiting_ = true;
-      wake_.notify_all();
+    return write(print(DoneNote{id, box, recipient, state}), true);
+  }
+
+  Status note_all(Box box, std::span<const MessageId> ids) override {
+    constexpr std::size_t kAtOnce = 1000;
+    for (; !ids.empty(); ids = ids.subspan(std::min(kAtOnce, ids.size()))) {
+      std::string lines;
+      for (const auto& id : ids.first(std::min(kAtOnce, ids.size())))
+        lines += print(DoneNote{id, box, kWholeMessage, RecipientState::delivered});
+      MAIL_CHECK(write(lines, true));
     }
     return {};
+  }
+
+  Status note_placed(Box box, const MessageId& id) override {
+    return boot_ == 0 ? Status() : write(print(DoneNote{id, box, boot_, kPlaced}), false);
+  }
+
+  bool was_placed(Box box, const MessageId& id) const override { return placed_.contains(key_of(box, id)); }
+
+  std::uint64_t noted() const override {
+    const std::lock_guard lock(mutex_);
+    return noted_;
+  }
+
+  std::uint64_t durable() const override {
+    const std::lock_guard lock(mutex_);
+    return noted_ - unsynced_.size();
   }
 
   Status sync() override {
@@ -169,10 +203,29 @@ class DoneFiles final : public DoneJournal {
     std::vector<std::string> needed_by;  // segments that were live when the file was closed
   };
 
+  Status write(const std::string& lines, bool durable) {
+    const std::lock_guard lock(mutex_);
+    if (!file_ || offset_ + lines.size() > file_octets_) MAIL_CHECK(next_file());
+    MAIL_CHECK(spool_.disk().pwrite(file_->get(), lines, offset_));
+    offset_ += lines.size();
+    if (!durable) return {};
+    unsynced_.append(lines);
+    noted_ += lines.size();
+    if (!waiting_) {
+      waiting_ = true;
+      wake_.notify_all();
+    }
+    return {};
+  }
+
   /// Brings files that came back with a power cut to what is known of them.
   Status apply(const std::vector<DoneNote>& notes) {
     for (const auto& note : notes) {
       if (!spool_.exists(note.box, note.id)) continue;
+      if (note.state == kPlaced) {
+        if (note.recipient == boot_) placed_.insert(key_of(note.box, note.id));
+        continue;
+      }
       if (note.box == Box::drop) {
         const auto found = spool_.disk().stat(spool_.directory(Box::drop), note.id.text());
         if (found && drop_fingerprint(*found) == note.recipient) MAIL_CHECK(remove(spool_, Box::drop, note.id));
@@ -248,14 +301,18 @@ class DoneFiles final : public DoneJournal {
   const Spool& spool_;
   JournalLock lock_;
   std::uint64_t file_octets_;
-  std::mutex mutex_, sync_mutex_;
+  mutable std::mutex mutex_;
+  std::mutex sync_mutex_;
   std::condition_variable wake_;
   std::shared_ptr<UniqueFd> file_;
   std::string name_;
   std::uint64_t offset_ = 0;
   std::uint32_t next_ = 1;
-  std::string unsynced_;  // notes since the last sync: written again where one fails
+  std::uint64_t noted_ = 0;  // octets
+  std::string unsynced_;     // notes since the last sync: written again where one fails
   std::vector<Old> old_;
+  const std::uint32_t boot_ = boot_number();
+  std::unordered_set<std::string> placed_;  // set at the start
   bool waiting_ = false, stopping_ = false;
   std::thread thread_;
 };

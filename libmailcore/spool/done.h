@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "spool/envelope.h"
@@ -28,6 +29,17 @@ class DoneJournal {
   /// for sync(); a background thread syncs within 50 ms of a note.
   virtual Status note(Box box, const MessageId& id, std::uint32_t recipient = kWholeMessage,
                       RecipientState state = RecipientState::delivered) = 0;
+  /// The same for many whole messages, in one write.
+  virtual Status note_all(Box box, std::span<const MessageId> ids) = 0;
+  /// Notes that the whole message stands where it belongs, not durable yet: a process that dies now leaves it there,
+  /// and the next one of this program need not bring back what a reader has taken away meanwhile. A machine that
+  /// stops makes the note void. Never synced for its own sake.
+  virtual Status note_placed(Box box, const MessageId& id) = 0;
+  /// Whether an earlier process noted it so, the machine has run since, and it is not done.
+  virtual bool was_placed(Box box, const MessageId& id) const = 0;
+  /// A number that grows with each note; what durable() has reached is on the disk.
+  virtual std::uint64_t noted() const = 0;
+  virtual std::uint64_t durable() const = 0;
   /// Makes all notes so far durable.
   virtual Status sync() = 0;
 };

@@ -31,6 +31,7 @@ void WriterCore::keeper_loop() {
     const bool pressure = closed_.size() + 2 >= options_.most_segments;
     lock.unlock();
     free_segments(pressure, false);
+    if (pool_) pool_->look();
     lock.lock();
   }
 }
@@ -89,7 +90,10 @@ void WriterCore::free_segments(bool pressure, bool all) {
 
 bool WriterCore::free_segment(Segment& segment, bool sync) {
   if (segment.unnamed > 0) return false;
-  std::erase_if(segment.messages, [this](const LiveMessage& m) { return !spool_.exists(m.box, m.id); });
+  const auto gone = [this](const LiveMessage& m) { return !spool_.exists(m.box, m.id); };
+  // The newest first: mostly it is the last to go, and one look tells.
+  while (!segment.messages.empty() && gone(segment.messages.back())) segment.messages.pop_back();
+  if (sync) std::erase_if(segment.messages, gone);
   if (!segment.messages.empty()) {
     if (!sync || segment.stuck) return false;
     if (auto synced = sync_messages(segment.messages); !synced) {

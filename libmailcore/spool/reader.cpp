@@ -197,6 +197,10 @@ Status set_retry(const Spool& spool, Box box, const MessageId& id, WallTime next
 Status remove(const Spool& spool, Box box, const MessageId& id) {
   auto removed = spool.disk().unlink(spool.directory(box), id.text());
   if (!removed && removed.error().kind != Error::Kind::not_found) return removed;
+  return remove_log(spool, box, id);
+}
+
+Status remove_log(const Spool& spool, Box box, const MessageId& id) {
   const auto log = id.text() + std::string(kLogSuffix);
   if (::faccessat(spool.directory(box).fd(), log.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
   auto removed_log = spool.disk().unlink(spool.directory(box), log);

@@ -50,6 +50,8 @@ Status set_retry(const Spool& spool, Box box, const MessageId& id, WallTime next
 /// Removes the file and its ID.log. Only after what it stood for is durable elsewhere (or noted in the done journal).
 /// Gone already is success.
 Status remove(const Spool& spool, Box box, const MessageId& id);
+/// The ID.log alone; gone already is success.
+Status remove_log(const Spool& spool, Box box, const MessageId& id);
 /// Moves a message (and its ID.log) between boxes, durably. Refused where the target has that id.
 Status move(const Spool& spool, Box from, Box to, const MessageId& id);
 /// Moves a damaged file to corrupt, with a log line. Looks again after the move, and puts it back when it is whole

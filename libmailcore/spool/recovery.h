@@ -19,6 +19,13 @@ inline constexpr std::string_view kDonePrefix = "done.";
 Result<Recovered> recover_journal(const Spool& spool, std::string_view program, const Directory& journal);
 void log_recovered(std::string_view program, const Recovered& recovered);
 
+/// The state of a note_placed(); `recipient` is then boot_number().
+inline constexpr auto kPlaced = static_cast<RecipientState>('p');
+/// Another one each time the machine starts; 0 where the kernel does not tell.
+std::uint32_t boot_number();
+/// For tests that lose power: boot_number() from now on.
+void pretend_boot(std::uint32_t number);
+
 /// One line of a done journal.
 struct DoneNote {
   MessageId id;

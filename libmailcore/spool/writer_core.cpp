@@ -65,6 +65,7 @@ WriterCore::WriterCore(const Spool& spool, std::string program, WriterOptions op
       lock_(std::move(lock)),
       next_generation_(next_generation),
       free_(std::move(free_segments)) {
+  if (auto pool = Pool::open(spool_.disk(), lock_.directory)) pool_ = std::move(*pool);
   journal_thread_ = std::thread([this] { journal_loop(); });
   keeper_thread_ = std::thread([this] { keeper_loop(); });
   for (unsigned i = 0; i < std::max(1U, options_.sync_threads); ++i)
@@ -129,22 +130,43 @@ void WriterCore::commit(std::shared_ptr<Pending> pending) {
   half_done(pending);
 }
 
-void WriterCore::write_file(Pending& pending) {
+/// A file of the pool for the part, at its start and not longer than `octets`; nothing: a new one is made.
+Result<UniqueFd> WriterCore::open_pooled(Pending::Part& part, std::uint64_t octets) {
   auto& disk = spool_.disk();
-  const auto& tmp = spool_.directory(Box::tmp);
-  for (const auto& part : pending.parts) {
-    const auto write = [&]() -> Status {
-      MAIL_TRY(file, disk.open(tmp, part.temporary_name, O_WRONLY | O_CREAT | O_EXCL));
-      if (&part == &pending.parts.front()) {
-        MAIL_CHECK(disk.write(file.get(), pending.image));
-      } else {
-        MAIL_CHECK(disk.write(file.get(), part.header));
-        MAIL_CHECK(disk.write(file.get(), pending.content));
-      }
-      return disk.close(std::move(file));
-    };
-    if (auto written = write(); !written) return pending.fail_with(written.error());
+  if (pool_) part.pooled = pool_->take(octets);
+  if (part.pooled.empty()) return UniqueFd();
+  auto file = disk.open(pool_->directory(), part.pooled, O_WRONLY);
+  struct stat found {};
+  if (file && ::fstat(file->get(), &found) == 0 && found.st_nlink == 1) {
+    if (static_cast<std::uint64_t>(found.st_size) > octets) MAIL_CHECK(disk.truncate(file->get(), octets));
+    return file;
   }
+  pool_->gone(std::exchange(part.pooled, {}));
+  return UniqueFd();
+}
+
+Status WriterCore::write_part(const Pending& pending, Pending::Part& part) {
+  auto& disk = spool_.disk();
+  const bool first = &part == &pending.parts.front();
+  MAIL_TRY(file, open_pooled(part, first ? pending.image.size() : part.header.size() + pending.content.size()));
+  if (!file) {
+    MAIL_TRY(made, disk.open(spool_.directory(Box::tmp), part.temporary_name, O_WRONLY | O_CREAT | O_EXCL));
+    file = std::move(made);
+  }
+  MAIL_CHECK(disk.write(file.get(), first ? std::string_view(pending.image) : part.header));
+  if (!first) MAIL_CHECK(disk.write(file.get(), pending.content));
+  return disk.close(std::move(file));
+}
+
+void WriterCore::write_file(Pending& pending) {
+  for (auto& part : pending.parts)
+    if (auto written = write_part(pending, part); !written) return pending.fail_with(written.error());
+}
+
+/// Where the part's file is before it has its name in the box.
+std::pair<const Directory&, const std::string&> WriterCore::place_of(const Pending::Part& part) const {
+  if (part.pooled.empty()) return {spool_.directory(Box::tmp), part.temporary_name};
+  return {pool_->directory(), part.pooled};
 }
 
 void WriterCore::half_done(const std::shared_ptr<Pending>& pending) {
@@ -166,21 +188,31 @@ void WriterCore::finish(Pending& pending) {
   std::size_t named = 0;
   for (const auto& part : pending.parts) {
     if (!pending.status) break;
-    auto moved =
-        disk.rename(spool_.directory(Box::tmp), part.temporary_name, spool_.directory(part.box), pending.id.text());
-    if (!moved)
+    const auto [directory, name] = place_of(part);
+    auto moved = disk.rename(directory, name, spool_.directory(part.box), pending.id.text());
+    if (!moved) {
       pending.fail_with(moved.error());
-    else
-      ++named;
+      continue;
+    }
+    ++named;
+    if (!part.pooled.empty()) pool_->gone(part.pooled);
   }
   if (pending.status) return;
-  for (std::size_t i = 0; i < named; ++i) (void)disk.unlink(spool_.directory(pending.parts[i].box), pending.id.text());
+  for (std::size_t i = 0; i < named; ++i) {
+    (void)disk.unlink(spool_.directory(pending.parts[i].box), pending.id.text());
+    pending.parts[i].pooled.clear();
+  }
   discard(pending);
   if (pending.durable) take_back(pending);
 }
 
 void WriterCore::discard(Pending& pending) {
-  for (const auto& part : pending.parts) (void)spool_.disk().unlink(spool_.directory(Box::tmp), part.temporary_name);
+  for (auto& part : pending.parts) {
+    if (part.pooled.empty())
+      (void)spool_.disk().unlink(spool_.directory(Box::tmp), part.temporary_name);
+    else
+      pool_->give_back(std::exchange(part.pooled, {}));
+  }
 }
 
 void WriterCore::take_back(const Pending& pending) {

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "spool/pool.h"
 #include "spool/segment.h"
 #include "spool/writer.h"
 
@@ -21,6 +22,7 @@ struct Pending {
     Box box;
     std::string temporary_name;
     std::string_view header;  // into image or headers
+    std::string pooled = {};  // its name in the pool, where its file is one of there
   };
   MessageId id;
   std::string image;                 // entry 0's whole file; empty when large
@@ -69,6 +71,9 @@ class WriterCore {
   void write_batch(std::vector<std::shared_ptr<Pending>> batch);
   Status ensure_segment(std::uint64_t octets);
   void write_file(Pending& pending);
+  Status write_part(const Pending& pending, Pending::Part& part);
+  Result<UniqueFd> open_pooled(Pending::Part& part, std::uint64_t octets);
+  std::pair<const Directory&, const std::string&> place_of(const Pending::Part& part) const;
   void half_done(const std::shared_ptr<Pending>& pending);
   void finish(Pending& pending);
   void discard(Pending& pending);
@@ -86,6 +91,7 @@ class WriterCore {
   std::string program_;
   WriterOptions options_;
   JournalLock lock_;
+  std::unique_ptr<Pool> pool_;  // null where it could not be made
 
   std::mutex mutex_;  // the queue and the segments' lists
   std::condition_variable work_, keeper_wake_, spare_ready_, sync_work_, idle_;

@@ -194,6 +194,9 @@ Result<std::shared_ptr<DeliveryFolder>> AccountImpl::delivery_folder(std::string
   MAIL_CHECK(open_one("cur", folder->cur));
   MAIL_CHECK(open_one("new", folder->fresh));
   MAIL_CHECK(open_one("tmp", folder->tmp));
+  struct stat where {};
+  if (::fstat(folder->tmp.fd(), &where) != 0) return fail_errno("delivering to", folder->directory.path());
+  folder->device = where.st_dev;
   std::lock_guard lock(mutex_);
   if (delivery_folders_.size() > 64) delivery_folders_.clear();
   delivery_folders_[normal] = folder;

@@ -22,6 +22,7 @@ struct FolderWatch;  ///< account_watch.cpp
 /// What delivery needs of a mailbox: no index.
 struct DeliveryFolder {
   Directory directory, cur, fresh, tmp;
+  dev_t device = 0;
 };
 
 class AccountImpl final : public Account, public std::enable_shared_from_this<AccountImpl> {

@@ -1,6 +1,9 @@
 // Delivery in batches, for mda: many messages to many mailboxes share their flushes; one message to several mailboxes
 // of a file system is written once and linked.
 #pragma once
+#include <sys/types.h>
+
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,6 +32,9 @@ struct DeliveryTarget {
   /// The message may have been delivered before (by a process that died): the folder is searched for the id. What this
   /// process itself delivered is known without.
   bool repeated = false;
+  /// With `repeated`: it is known to have been delivered (the machine has not been restarted since), so where it is not
+  /// found its reader has moved or removed it, and it is not brought back.
+  bool placed = false;
 };
 struct Delivery {
   std::string_view content;  ///< CRLF or LF.
@@ -39,8 +45,34 @@ struct DeliveryOutcome {
       targets;  ///< In the order of Delivery::targets. refused with errno EDQUOT: over quota. temporary: try again.
 };
 
+/// Deliveries that are in their mailboxes and not durable yet. Whoever holds one keeps another durable copy meanwhile
+/// (mda: the spool file).
+class Unflushed {
+ public:
+  bool empty() const { return keys_.empty() && places_.empty(); }
+  /// Adds what `other` holds.
+  void merge(Unflushed&& other);
+
+ private:
+  friend class Run;
+  friend Status flush(Store& store, const Unflushed& unflushed);
+  struct File {
+    std::shared_ptr<const Directory> directory;
+    std::string name;
+  };
+  std::map<dev_t, std::shared_ptr<const Directory>> places_;  ///< One folder of each file system.
+  std::vector<std::string> keys_;
+  std::vector<File> files_;  ///< Written here; others were found.
+};
+
 /// [disk] Delivers all; each target succeeds or fails alone. A success is durable when this returns. The caller chooses
 /// the batch (32 messages is good).
 std::vector<DeliveryOutcome> deliver(Store& store, std::span<const Delivery> deliveries);
+/// [disk] The same without the flush: readers see the messages at once, and flush() makes them durable. Many batches
+/// then share one flush of the file system, which costs as much as the flush of one batch.
+std::vector<DeliveryOutcome> deliver(Store& store, std::span<const Delivery> deliveries, Unflushed& unflushed);
+/// [disk] After a failure all of it has to be delivered again, as `repeated`: what readers have not moved yet is
+/// removed, for the kernel may have dropped its pages, and a second flush would not say so.
+Status flush(Store& store, const Unflushed& unflushed);
 
 }  // namespace mail::store

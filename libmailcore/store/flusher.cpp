@@ -60,6 +60,12 @@ Status Flusher::flush(const FlushSet& set, bool* everything) {
     return {};
   }
   if (everything != nullptr) *everything = true;
+  return flush_all(any);
+}
+
+Status Flusher::flush_all(const Directory& any) {
+  if (!enabled_) return {};
+  auto& device = device_of(any);
   return device.shared.run([&]() -> Status {
     const auto start = std::chrono::steady_clock::now();
     auto status = disk_.sync_filesystem(any);

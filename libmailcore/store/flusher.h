@@ -47,6 +47,8 @@ class Flusher {
   Flusher(Disk& disk, bool enabled) : disk_(disk), enabled_(enabled) {}
   /// @param everything  set to whether all of the file system was flushed, not only what was asked for
   Status flush(const FlushSet& set, bool* everything = nullptr);
+  /// The whole file system that `any` is on.
+  Status flush_all(const Directory& any);
 
  private:
   struct Device {

@@ -64,9 +64,14 @@ Result<std::shared_ptr<MessageFile>> StagedFile::content() {
   return MessageFile::open(std::move(fd));
 }
 
-Status StagedFile::finish(std::int64_t internal_date) {
+Status StagedFile::finish() {
   MAIL_CHECK(write_held_back());
   hash_result_ = XXH3_64bits_digest(hash_.get());
+  return {};
+}
+
+Status StagedFile::finish(std::int64_t internal_date) {
+  MAIL_CHECK(finish());
   const timespec times[2] = {{internal_date, 0}, {internal_date, 0}};
   if (::futimens(fd_.get(), times) != 0) return fail_errno("setting the time of a message");
   return {};

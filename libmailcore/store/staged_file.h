@@ -20,7 +20,9 @@ class StagedFile final : public StagedMessage {
   Status write(std::string_view octets) override;
   std::uint64_t octets() const override { return file_octets_ + bare_lf_ + (pending_cr_ ? 1 : 0); }
   Result<std::shared_ptr<MessageFile>> content() override;
-  /// Writes what is held back, sets the file's time. No write() after it.
+  /// Writes what is held back. No write() after it.
+  Status finish();
+  /// The same, and sets the file's time.
   Status finish(std::int64_t internal_date);
   std::uint64_t file_octets() const { return file_octets_; }
   std::uint64_t wire_octets() const { return file_octets_ + bare_lf_; }
@@ -29,6 +31,7 @@ class StagedFile final : public StagedMessage {
   const std::string& name() const { return name_; }
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
   int fd() const { return fd_.get(); }
+  UniqueFd take_fd() { return std::move(fd_); }  ///< After finish().
   void taken() { name_.clear(); }
 
  private:

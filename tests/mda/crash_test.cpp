@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "mda/local_queue.h"
+#include "spool/recovery.h"
 #include "tests/mda/support.h"
 #include "tests/support/faulty_disk.h"
 
@@ -62,6 +63,7 @@ TEST_CASE("power lost after any call during delivery") {
       work(site, disk);
       all_done = !disk.stopped();
       disk.lose_power(loss);
+      spool::pretend_boot(static_cast<std::uint32_t>(calls) + 1);
     }
     work(site, Disk::system());
     CHECK(std::filesystem::is_empty(site.directory / "spool/local"));
@@ -87,6 +89,40 @@ TEST_CASE("any one call fails during delivery: nothing is lost, and it goes on")
     work(site, Disk::system());
     CHECK(std::filesystem::is_empty(site.directory / "spool/local"));
     CHECK(whole(site, "ann") == 2);
+    CHECK(whole(site, "bob") == 2);
+    if (all_done) break;
+    REQUIRE(calls < 2000);
+  }
+}
+
+TEST_CASE("a process that dies before the flush: nothing is delivered twice, nor what a reader has taken away") {
+  for (int calls = 1;; calls += 2) {
+    INFO("killed at call " << calls);
+    Site site;
+    fill(site);
+    bool all_done = false;
+    {
+      FaultyDisk disk(site.directory.path().string(), calls);  // and what was written stays
+      work(site, disk);
+      all_done = !disk.stopped();
+    }
+    // The reader removes what stands in ann's mailbox as soon as the process said that it is there.
+    std::size_t placed = 0;
+    for (const auto& file : std::filesystem::directory_iterator(site.directory / "spool/journal/mda"))
+      if (file.path().filename().string().starts_with(spool::kDonePrefix))
+        placed += static_cast<std::size_t>(std::ranges::count(spool::parse_done(mail::test::read_path(file.path())),
+                                                              spool::kPlaced, &spool::DoneNote::state));
+    const auto before = whole(site, "ann");
+    std::size_t left = 2;
+    if (placed == 2) {
+      REQUIRE(before == 2);
+      for (const auto& file : std::filesystem::directory_iterator(site.directory / "mail/ann/new"))
+        std::filesystem::remove(file.path());
+      left = 0;
+    }
+    work(site, Disk::system());
+    CHECK(std::filesystem::is_empty(site.directory / "spool/local"));
+    CHECK(whole(site, "ann") == left);
     CHECK(whole(site, "bob") == 2);
     if (all_done) break;
     REQUIRE(calls < 2000);

@@ -8,6 +8,7 @@
 
 #include "spool/done.h"
 #include "spool/journal.h"
+#include "spool/pool.h"
 #include "spool/recovery.h"
 #include "tests/spool/spool_helpers.h"
 #include "tests/support/faulty_disk.h"
@@ -239,4 +240,84 @@ TEST_CASE("power lost after any call: what was acknowledged is there once, in al
 TEST_CASE("any call failing once: a temporary error or success, nothing half") {
   for (const int error : {ENOSPC, EIO, EMFILE})
     for (int calls = 0; !submit_and_crash(calls, error, Loss::all); ++calls) REQUIRE(calls < 2000);
+}
+
+TEST_CASE("the file of a message that is done serves the next one of its size") {
+  TemporaryDirectory temporary;
+  auto spool = Spool::open(temporary / "spool");
+  const auto inode = [&](const MessageId& id) {
+    return spool->disk().stat(spool->directory(Box::local), id.text())->st_ino;
+  };
+  const auto put = [&](std::size_t octets) {
+    const auto id = MessageId::generate();
+    auto writer = Writer::open(*spool, "serve", kSmall);
+    REQUIRE((*writer)->put({{Box::local, envelope_for({"a@example.org"}, id)}}, message_of(octets)));
+    const auto stored = StoredMessage::open(*spool, Box::local, id);
+    REQUIRE(stored);
+    CHECK(stored->content() == message_of(octets));
+    return id;
+  };
+  const auto first = put(900);
+  const auto file = inode(first);
+  Recycler recycler(*spool, "serve");
+  REQUIRE(recycler.remove(Box::local, first));
+  CHECK_FALSE(spool->exists(Box::local, first));
+  const auto second = put(300);
+  CHECK(inode(second) == file);
+  // What an operator has linked elsewhere is not written over.
+  REQUIRE(spool->disk().link(spool->directory(Box::local), second.text(), spool->directory(Box::hold), second.text()));
+  REQUIRE(recycler.remove(Box::local, second));
+  const auto third = put(300);
+  CHECK(inode(third) != file);
+  CHECK(StoredMessage::open(*spool, Box::hold, second)->content() == message_of(300));
+  // Nothing to give it to: the file goes.
+  Recycler nowhere(*spool, "nobody");
+  REQUIRE(nowhere.remove(Box::local, third));
+  CHECK_FALSE(spool->exists(Box::local, third));
+  REQUIRE(nowhere.remove(Box::local, third));
+}
+
+TEST_CASE(
+    "power lost after any call while files are used again: nothing is lost, and nothing that is done comes back") {
+  for (const auto loss : {Loss::all, Loss::data, Loss::half_data})
+    for (int calls = 0;; calls += 2) {
+      INFO("calls " << calls << " loss " << static_cast<int>(loss));
+      TemporaryDirectory temporary;
+      FaultyDisk disk(temporary.path().string(), calls);
+      const auto a = MessageId::generate(), b = MessageId::generate(), c = MessageId::generate();
+      bool acknowledged[3] = {}, removed = false, all_done = false;
+      const auto put = [&](const Spool& spool, const MessageId& id, std::size_t octets) {
+        auto writer = Writer::open(spool, "serve", kSmall);
+        return writer && (*writer)->put({{Box::local, envelope_for({"a@example.org"}, id)}}, message_of(octets));
+      };
+      {
+        auto spool = Spool::open(temporary / "spool", {}, disk);
+        if (spool) {
+          acknowledged[0] = put(*spool, a, 900);
+          if (auto done = DoneJournal::open(*spool, "mda", 4096); done && acknowledged[0]) {
+            Recycler recycler(*spool, "serve");
+            removed = (*done)->note(Box::local, a) && (*done)->sync() && recycler.remove(Box::local, a);
+          }
+          acknowledged[1] = put(*spool, b, 300);
+          acknowledged[2] = put(*spool, c, 1200);
+        }
+        all_done = !disk.stopped();
+      }
+      disk.lose_power(loss);
+      auto spool = Spool::open(temporary / "spool", {}, disk);
+      REQUIRE(spool);
+      REQUIRE(recover(*spool));
+      REQUIRE(DoneJournal::open(*spool, "mda", 4096));
+      if (removed) CHECK_FALSE(spool->exists(Box::local, a));
+      if (!removed && acknowledged[0] && spool->exists(Box::local, a))
+        CHECK(StoredMessage::open(*spool, Box::local, a)->content() == message_of(900));
+      for (const auto& [id, octets, known] : {std::tuple{b, 300U, acknowledged[1]}, {c, 1200U, acknowledged[2]}}) {
+        if (!known) continue;
+        const auto stored = StoredMessage::open(*spool, Box::local, id);
+        REQUIRE(stored);
+        CHECK(stored->content() == message_of(octets));
+      }
+      if (all_done) break;
+      REQUIRE(calls < 1000);
+    }
 }

@@ -1,5 +1,7 @@
-# `cpack -G DEB` in the build directory makes the Debian package `relais`: /usr, /etc/relais, units, and scripts that make the user and
-# the spool. Build with the release preset; the preset's prefix is of no matter, the package always installs to /usr.
+# `cpack -G DEB` in the build directory makes two Debian packages. `relais`: /usr, /etc/relais, units, and scripts that make the user and
+# the spool; it installs beside any other mail system, and is `mail` by the alternatives. `relais-sendmail`: /usr/sbin/sendmail, mailq and
+# newaliases, in the place of another mail transport agent's.
+# Build with the release preset; the preset's prefix is of no matter, the packages always install to /usr.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME relais)
 set(CPACK_PACKAGE_CONTACT "Relais developers <relais@localhost>")
@@ -7,10 +9,13 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "mail system made of small Unix programs")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_ALL Unspecified sendmail)
 set(CPACK_DEBIAN_PACKAGE_SECTION mail)
-set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser")
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME relais)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_DEPENDS "adduser")
+set(CPACK_COMPONENT_UNSPECIFIED_DESCRIPTION
     "SMTP server and relay (mta), delivery agent (mda), POP3 and IMAP servers\n(pop3d, imapd) and a command-line mail client (mua, also as sendmail and mail)\nover Maildirs, each of use alone.")
 set(control ${PROJECT_BINARY_DIR}/debian)
 foreach(script postinst prerm postrm)
@@ -18,6 +23,13 @@ foreach(script postinst prerm postrm)
                  OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 endforeach()
 file(WRITE ${control}/conffiles "/etc/relais/relais.toml\n/etc/relais/users\n/etc/relais/aliases\n")
-set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${control}/postinst ${control}/prerm ${control}/postrm ${control}/conffiles)
-set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_CONTROL_EXTRA ${control}/postinst ${control}/prerm ${control}/postrm ${control}/conffiles)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_SENDMAIL_PACKAGE_NAME relais-sendmail)
+set(CPACK_DEBIAN_SENDMAIL_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_SENDMAIL_PACKAGE_DEPENDS "relais (>= ${PROJECT_VERSION})")
+set(CPACK_DEBIAN_SENDMAIL_PACKAGE_PROVIDES mail-transport-agent)
+set(CPACK_DEBIAN_SENDMAIL_PACKAGE_CONFLICTS mail-transport-agent)
+set(CPACK_DEBIAN_SENDMAIL_PACKAGE_REPLACES mail-transport-agent)
+set(CPACK_COMPONENT_SENDMAIL_DESCRIPTION "Relais as this system's sendmail, mailq and newaliases.")
 include(CPack)

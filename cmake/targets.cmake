@@ -15,8 +15,8 @@ function(relais_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
-# relais_fuzz(NAME SOURCE USES...): a fuzz target `fuzz_NAME`; seeds in tests/fuzz/corpus/NAME. Without RELAIS_FUZZ it is built with a
-# small driver that runs the seeds once, as the ctest entry `fuzz_NAME`.
+# relais_fuzz(NAME SOURCE USES...): a fuzz target `fuzz_NAME`; seeds in tests/fuzz/corpus/NAME, run once as the ctest entry `fuzz_NAME`.
+# With RELAIS_FUZZ (preset asan) libFuzzer is linked in, and ./check also runs it for a few seconds; else a small driver that runs the seeds.
 function(relais_fuzz name source)
   cmake_parse_arguments(ARG "" "" "USES" ${ARGN})
   add_executable(fuzz_${name} ${source})
@@ -24,8 +24,10 @@ function(relais_fuzz name source)
   set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
   if(RELAIS_FUZZ)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME fuzz_${name} COMMAND fuzz_${name} -runs=0 ${corpus})
   else()
     target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/fuzz_driver.cpp)
     add_test(NAME fuzz_${name} COMMAND fuzz_${name} ${corpus})
   endif()
+  set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz)
 endfunction()

@@ -4,7 +4,6 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -12,13 +11,22 @@
 
 namespace mail::config {
 
+struct NamedNode;
+
 struct Node {
   using List = std::vector<Node>;
-  using Section = std::vector<std::pair<std::string, Node>>;  ///< In the order of the file's lines.
+  using Section = std::vector<NamedNode>;  ///< In the order of the file's lines.
   std::variant<std::string, std::int64_t, double, bool, List, Section> value;
   std::string file;
   int line = 0;
 };
+
+/// One key of a table.
+struct NamedNode {
+  std::string name;
+  Node node;
+};
+
 /// "the number 5", "the text \"x\"", "a list"…: for messages.
 std::string what_it_is(const Node& node);
 

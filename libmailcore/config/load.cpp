@@ -127,9 +127,9 @@ void apply_text(Settings& settings, std::string_view text, const std::string& na
   }
   auto& section = std::get<Node::Section>(document->value);
   std::optional<Node> include;
-  if (const auto found = std::ranges::find(section, "include", &Node::Section::value_type::first);
+  if (const auto found = std::ranges::find(section, "include", &NamedNode::name);
       found != section.end()) {
-    include = std::move(found->second);
+    include = std::move(found->node);
     section.erase(found);
   }
   apply(settings, section, "", problems);

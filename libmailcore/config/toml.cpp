@@ -20,9 +20,9 @@ tl::expected<Node, Problem> convert_table(const toml::table& table, Node out) {
     auto node = convert(value, out.file);
     if (!node) return node;
     node->line = static_cast<int>(key.source().begin.line);  // of the key: a value may start lines further down
-    section.emplace_back(std::string(key.str()), std::move(*node));
+    section.push_back({std::string(key.str()), std::move(*node)});
   }
-  std::ranges::stable_sort(section, {}, [](const auto& pair) { return pair.second.line; });
+  std::ranges::stable_sort(section, {}, [](const NamedNode& entry) { return entry.node.line; });
   out.value = std::move(section);
   return out;
 }

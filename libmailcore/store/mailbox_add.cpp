@@ -123,6 +123,10 @@ Status Mailbox::flush(const FlushSet& more) {
   FlushSet set = more;
   set.directories.push_back(&cur_);
   set.directories.push_back(&place_.folder);
+  // The list too, where single files are flushed rather than the file system: a UID that was told never comes again.
+  auto list = context_->disk->open(place_.folder, std::string(kUidlist), O_RDONLY);
+  if (!list) return tl::unexpected(std::move(list).error());
+  set.files.push_back(list->get());
   std::uint32_t last = 0;
   {
     std::shared_lock lock(image_lock_);

@@ -37,7 +37,7 @@ Status Mailbox::check(CheckReport& report) {
   } else if (image_.messages() > 0) {
     report.problems.push_back("dovecot-uidlist is missing");
   }
-  SummaryCache::Reading reading(*place_.summaries);
+  const SummaryCache::Reading reading(*place_.summaries);
   for (RowNumber row = 0; row < image_.rows(); ++row) {
     if (image_.tombstone(row)) continue;
     ++report.messages;
@@ -68,7 +68,7 @@ Status Mailbox::rebuild() {
         write_uidlist(*context_->disk, place_.folder, whole_uidlist(image_.uid_next, {}), context_->settings.flush));
   }
   record::Known known;  // sizes from the files; summaries are made again when they are asked for
-  SummaryCache::Reading reading(*place_.summaries);
+  const SummaryCache::Reading reading(*place_.summaries);
   for (RowNumber row = 0; row < image_.rows(); ++row) {
     if (image_.tombstone(row)) continue;
     const auto found = context_->disk->stat(image_.in_new(row) ? new_ : cur_, image_.file_name(row));

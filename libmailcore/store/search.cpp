@@ -110,29 +110,31 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
   if (needle.empty()) return existing(within);
   struct Item {
     Uid uid{};
-    FilterRef filter = 0;
+    bool known = false;  ///< It has a filter.
     bool hit = false;
     std::string made;
   };
-  std::vector<Item> items;
+  auto& texts = mailbox_->texts();
+  std::vector<Item> items;  // those that the filters leave
   {
+    const TextIndex::Reading filters(texts);
+    const auto trigrams = needle_trigrams(needle);
     std::shared_lock lock(mailbox_->image_lock());
+    const auto& image = mailbox_->image();
     for_rows(within, [&](RowNumber row, SequenceNumber) {
-      items.push_back({mailbox_->image().uid(row), mailbox_->image().filter(row), false, {}});
+      const auto filter = image.filter(row);
+      if (filter != 0 && !trigrams.empty() && !filters.may_contain(filter, trigrams)) return true;
+      items.push_back({image.uid(row), texts.plausible(filter), false, {}});
       return true;
     });
   }
-  auto& texts = mailbox_->texts();
-  const auto trigrams = needle_trigrams(needle);
   constexpr std::size_t kPiece = 4096;  // bounds the memory of filters that are made on the way
   for (std::size_t from = 0; from < items.size(); from += kPiece) {
     const auto count = std::min(kPiece, items.size() - from);
-    in_parallel(count, 0, 256, [&](std::size_t i) {
+    in_parallel(count, 0, 64, [&](std::size_t i) {
       thread_local message::Tree tree;
       thread_local std::string scratch;
       auto& item = items[from + i];
-      const bool known = texts.plausible(item.filter);
-      if (known && !trigrams.empty() && !texts.may_contain(item.filter, trigrams, scratch)) return;
       const auto file = open_message(item.uid);
       if (!file) return;
       message::parse((*file)->raw(), tree);
@@ -141,7 +143,7 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
       const auto body = scratch.size();
       message::append_body_search_text(scratch, tree);
       item.hit = contains(with_header ? std::string_view(scratch) : std::string_view(scratch).substr(body), needle);
-      if (!known) item.made = make_filter(scratch);
+      if (!item.known) item.made = make_filter(scratch);
       if (scratch.capacity() > (16U << 20)) scratch = std::string();
     });
     std::vector<std::string> made;

@@ -21,7 +21,17 @@ namespace mail::store {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
+
+/// The texts of a record in their order: their ends stand together in front of them, so that whoever wants one of them
+/// touches no other.
+constexpr std::array kTexts{&Summary::envelope,      &Summary::bodystructure, &Summary::body,
+                            &Summary::header_fields, &Summary::email_id,      &Summary::thread_id,
+                            &Summary::preview,       &Summary::base_subject,  &Summary::sort_from,
+                            &Summary::sort_to,       &Summary::sort_cc,       &Summary::display_from,
+                            &Summary::display_to,    &Summary::message_id,    &Summary::in_reply_to,
+                            &Summary::references,    &Summary::search_from,   &Summary::search_to,
+                            &Summary::search_cc,     &Summary::search_bcc,    &Summary::search_subject};
 
 /// Fields whose raw text is kept: what mail clients ask for when they list a mailbox. Sorted.
 constexpr std::array<std::string_view, 27> kCachedFields{"bcc",
@@ -58,6 +68,9 @@ static_assert(std::ranges::is_sorted(kCachedFields));
 constexpr std::size_t kHeaderOctetsMost = 64 * 1024;
 /// Search texts of one field, likewise.
 constexpr std::size_t kSearchOctetsMost = 256 * 1024;
+
+/// Version, bits, zeros, size, date, and the ends of the texts.
+constexpr std::size_t kFixedOctets = 4 + 8 + 8 + kTexts.size() * 4;
 
 using message::KnownField;
 
@@ -135,47 +148,75 @@ std::string summarise(std::string_view raw, message::Tree& tree) {
   const auto sort_to = first_mailbox_local_part(value(KnownField::to), &display_to);
   const auto sort_cc = first_mailbox_local_part(value(KnownField::cc), nullptr);
 
+  const std::string in_reply_to_first = in_reply_to.empty() ? std::string() : in_reply_to.front();
+  const std::string all_references = joined(references);
+  Summary summary;
+  summary.header_fields_whole = whole;
+  summary.is_reply_or_forward = subject.is_reply_or_forward;
+  summary.octets = tree.crlf_octets();
+  summary.sent_date = sent;
+  const std::string envelope = message::imap_envelope(tree), bodystructure = message::imap_bodystructure(tree),
+                    body = message::imap_body(tree), email_id = hash_id('M', raw),
+                    thread_id = root.empty() ? hash_id('T', raw) : hash_id('T', root), preview = message::preview(tree);
+  summary.envelope = envelope;
+  summary.bodystructure = bodystructure;
+  summary.body = body;
+  summary.header_fields = header_fields;
+  summary.email_id = email_id;
+  summary.thread_id = thread_id;
+  summary.preview = preview;
+  summary.base_subject = subject.text;
+  summary.sort_from = sort_from;
+  summary.sort_to = sort_to;
+  summary.sort_cc = sort_cc;
+  summary.display_from = display_from;
+  summary.display_to = display_to;
+  summary.message_id = message_id;
+  summary.in_reply_to = in_reply_to_first;
+  summary.references = all_references;
+  summary.search_from = search[0];
+  summary.search_to = search[1];
+  summary.search_cc = search[2];
+  summary.search_bcc = search[3];
+  summary.search_subject = search[4];
+  return format_summary(summary);
+}
+
+std::string format_summary(const Summary& summary) {
   std::string out;
+  std::size_t octets = kFixedOctets;
+  for (const auto text : kTexts) octets += (summary.*text).size();
+  out.reserve(octets);
   put(out, kVersion);
-  put(out, static_cast<std::uint8_t>((whole ? 1 : 0) | (subject.is_reply_or_forward ? 2 : 0)));
-  put(out, static_cast<std::uint64_t>(tree.crlf_octets()));
-  put(out, sent);
-  put_text(out, message::imap_envelope(tree));
-  put_text(out, message::imap_bodystructure(tree));
-  put_text(out, message::imap_body(tree));
-  put_text(out, header_fields);
-  put_text(out, hash_id('M', raw));
-  put_text(out, root.empty() ? hash_id('T', raw) : hash_id('T', root));
-  put_text(out, message::preview(tree));
-  put_text(out, subject.text);
-  put_text(out, sort_from);
-  put_text(out, sort_to);
-  put_text(out, sort_cc);
-  put_text(out, display_from);
-  put_text(out, display_to);
-  put_text(out, message_id);
-  put_text(out, in_reply_to.empty() ? std::string() : in_reply_to.front());
-  put_text(out, joined(references));
-  for (const auto& text : search) put_text(out, text);
+  put(out, static_cast<std::uint8_t>((summary.header_fields_whole ? 1 : 0) | (summary.is_reply_or_forward ? 2 : 0)));
+  put(out, std::uint16_t{0});
+  put(out, summary.octets);
+  put(out, summary.sent_date);
+  std::uint32_t end = 0;
+  for (const auto text : kTexts) put(out, end += static_cast<std::uint32_t>((summary.*text).size()));
+  for (const auto text : kTexts) out.append(summary.*text);
   return out;
 }
 
 std::optional<Summary> parse_summary(std::string_view record) {
-  Reader in(record);
+  if (record.size() < kFixedOctets) return std::nullopt;
+  Reader in(record.substr(0, kFixedOctets));
   if (in.get<std::uint8_t>() != kVersion) return std::nullopt;
   Summary out;
   const auto bits = in.get<std::uint8_t>();
+  in.get<std::uint16_t>();
   out.header_fields_whole = (bits & 1) != 0;
   out.is_reply_or_forward = (bits & 2) != 0;
   out.octets = in.get<std::uint64_t>();
   out.sent_date = in.get<std::int64_t>();
-  for (auto* text : {&out.envelope,      &out.bodystructure, &out.body,         &out.header_fields, &out.email_id,
-                     &out.thread_id,     &out.preview,       &out.base_subject, &out.sort_from,     &out.sort_to,
-                     &out.sort_cc,       &out.display_from,  &out.display_to,   &out.message_id,    &out.in_reply_to,
-                     &out.references,    &out.search_from,   &out.search_to,    &out.search_cc,     &out.search_bcc,
-                     &out.search_subject})
-    *text = in.text();
-  if (!in.ok()) return std::nullopt;
+  const auto texts = record.substr(kFixedOctets);
+  std::uint32_t begin = 0;
+  for (const auto text : kTexts) {
+    const auto end = in.get<std::uint32_t>();
+    if (end < begin || end > texts.size()) return std::nullopt;
+    out.*text = texts.substr(begin, end - begin);
+    begin = end;
+  }
   return out;
 }
 

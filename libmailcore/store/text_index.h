@@ -3,17 +3,15 @@
 // of a full scan. index(5) has the format.
 #pragma once
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/disk.h"
+#include "store/record_file.h"
 
 namespace mail::store {
 
-/// Where a filter is: 16 bits that tell this file from one before it, 48 bits of offset. 0 is none.
-using FilterRef = std::uint64_t;
+using FilterRef = RecordRef;
 
 /// The filter of a text: a power of two of octets, about four bits for each different trigram.
 std::string make_filter(std::string_view folded);
@@ -21,21 +19,16 @@ std::string make_filter(std::string_view folded);
 /// three octets: every message may match.
 std::vector<std::uint32_t> needle_trigrams(std::string_view folded);
 
-class TextIndex {
+class TextIndex : public RecordFile {
  public:
-  TextIndex(Disk& disk, const Directory& directory) : disk_(disk), directory_(directory) {}
-  Status open();
-  Result<std::vector<FilterRef>> append(const std::vector<std::string>& filters);
-  bool plausible(FilterRef ref) const { return ref != 0 && (ref >> 48) == tag_; }
-  /// False where the text certainly does not contain the needle. True where the filter is damaged.
-  bool may_contain(FilterRef ref, const std::vector<std::uint32_t>& trigrams, std::string& scratch) const;
+  TextIndex(Disk& disk, const Directory& directory) : RecordFile(disk, directory, "relais.search", "RELAIST1") {}
 
- private:
-  Disk& disk_;
-  const Directory& directory_;
-  std::mutex mutex_;
-  UniqueFd fd_;
-  std::uint16_t tag_ = 0;
+  class Reading : public RecordFile::Reading {
+   public:
+    using RecordFile::Reading::Reading;
+    /// False where the text certainly does not contain the needle. True where there is no filter, or a damaged one.
+    bool may_contain(FilterRef ref, const std::vector<std::uint32_t>& trigrams) const;
+  };
 };
 
 }  // namespace mail::store

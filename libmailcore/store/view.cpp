@@ -285,7 +285,7 @@ void SessionView::each_summary(
 
 void SessionView::summaries(
     const UidSet& uids, const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
-  SummaryCache::Reading reading(mailbox_->summaries());
+  const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
       uids, [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
 }
@@ -295,7 +295,7 @@ void SessionView::keys(const UidSet& uids,
   auto& hot = mailbox_->hot_keys();
   std::lock_guard lock(hot.mutex());
   hot.use_epoch(epoch_);
-  SummaryCache::Reading reading(mailbox_->summaries());
+  const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
       uids,
       [&](Uid uid, SummaryRef ref) {

@@ -20,6 +20,8 @@ constexpr std::uint32_t kMessages = IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN
 /// Our log and Dovecot's uid list; a name of their own for what other programs replace.
 constexpr std::uint32_t kFolder = IN_MOVED_TO | IN_MODIFY | IN_DELETE_SELF | IN_MOVE_SELF;
 
+constexpr auto kGather = std::chrono::milliseconds(1);
+
 int watch_fd(int inotify, const Directory& directory, std::uint32_t mask) {
   // One directory may be watched for several reasons: the kernel keeps one mask for all of them.
   return ::inotify_add_watch(inotify, concat({"/proc/self/fd/", decimal(directory.fd())}).c_str(),
@@ -156,6 +158,9 @@ void Watcher::run() {
     pollfd fds[2] = {{inotify_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     if (::poll(fds, 2, -1) < 0 && errno != EINTR) return;
     if (stop_) return;
+    // A change is several events, and changes come in crowds: one look at them all, so that this thread does not wake
+    // for each while others work.
+    std::this_thread::sleep_for(kGather);
     std::set<std::shared_ptr<Mailbox>> disturbed;
     Calls calls;
     for (;;) {

@@ -214,7 +214,8 @@ int main(int n, char** v) {
   epoll_ctl(ep, EPOLL_CTL_ADD, l, &e);
   epoll_event ev[256];
   double t0 = now();
-  while (!stop && now() - t0 < max_s && (!count || n_msg < count) && (!rcpts || n_rcpt < rcpts) && !(quiet > 0 && n_msg && now() - t_last > quiet)) {
+  while (!stop && now() - t0 < max_s && (!count || n_msg < count) && (!rcpts || n_rcpt < rcpts) &&
+         !(quiet > 0 && n_msg && now() - t_last > quiet)) {
     int k = epoll_wait(ep, ev, 256, later.empty() ? 100 : 1);
     for (int i = 0; i < k; i++) {
       if (ev[i].data.fd == l) {

@@ -127,8 +127,7 @@ void apply_text(Settings& settings, std::string_view text, const std::string& na
   }
   auto& section = std::get<Node::Section>(document->value);
   std::optional<Node> include;
-  if (const auto found = std::ranges::find(section, "include", &NamedNode::name);
-      found != section.end()) {
+  if (const auto found = std::ranges::find(section, "include", &NamedNode::name); found != section.end()) {
     include = std::move(found->node);
     section.erase(found);
   }

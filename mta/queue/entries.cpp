@@ -91,8 +91,8 @@ Result<std::vector<Place>> places(const spool::Spool& spool, const std::vector<s
       if (const auto id = MessageId::parse(text); id && spool.exists(box, *id)) found.emplace_back(*id, box);
   }
   std::ranges::sort(found);
-  const auto twice = std::ranges::unique(found);
-  found.erase(twice.begin(), twice.end());
+  const auto twice = std::unique(found.begin(), found.end());  // clang 14 cannot read libstdc++ 12's ranges::unique
+  found.erase(twice, found.end());
   return found;
 }
 

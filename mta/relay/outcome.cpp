@@ -247,7 +247,7 @@ void Manager::settle(std::shared_ptr<spool::StoredMessage> message, bool finishe
 }
 
 void Manager::warn(std::shared_ptr<spool::StoredMessage> message) {
-  report(message, reports_due(*message, ReportAction::delayed), [this, message](bool done) {
+  report(message, reports_due(*message, ReportAction::delayed), [message](bool done) {
     if (!done) return;
     for (std::size_t i = 0; i < message->envelope().recipients.size(); ++i)
       if (message->envelope().recipients[i].state == RecipientState::waiting)

@@ -26,7 +26,7 @@ TEST_CASE("line ends: what is done by blocks is what is done octet by octet, how
     // Long runs without line ends among crowds of them.
     std::string text;
     const auto octets = random() % (round % 50 == 0 ? 20000 : 200);
-    const unsigned rare = 1 + random() % 30;
+    const auto rare = 1 + random() % 30;
     while (text.size() < octets) text += random() % rare == 0 ? "\r\n."[random() % 3] : 'a';
     const auto cut = text.empty() ? 0 : random() % text.size();
     const auto first = std::string_view(text).substr(0, cut), second = std::string_view(text).substr(cut);

@@ -99,8 +99,7 @@ TEST_CASE("real lists: each message once, no circle, the same in any order") {
   std::uint32_t key = 0;
   const auto folder = test::vectors("threading");
   if (folder.empty()) return;
-  for (const auto& path : test::files_below(folder / "aerc-jwz"))
-    inputs.push_back(input(test::read_path(path), ++key));
+  for (const auto& path : test::files_below(folder / "aerc-jwz")) inputs.push_back(input(test::read_path(path), ++key));
   REQUIRE_FALSE(inputs.empty());
   const auto threads = thread_by_references(inputs);
   std::set<std::uint32_t> seen;

@@ -26,13 +26,13 @@ mkdir -p "$root/deb" && cp "$work"/deb/*.deb "$root/deb/"
 inside dpkg --purge --force-depends relais-sendmail relais postfix exim4-daemon-light opensmtpd >/dev/null 2>&1
 files() { (cd "$root" && find etc lib usr var -xdev \( -path var/lib/dpkg -o -path var/cache -o -path var/log -o -path var/lib/systemd -o -name '__pycache__' \) -prune -o -print | sort); }
 accounts() { inside getent passwd relais; }
-accounts >/dev/null && skip "this system has a user relais already"
+if accounts >/dev/null; then inside userdel relais >/dev/null 2>&1 || skip "this system has a user relais that cannot be taken away here"; fi
 files >"$work/before"
 
 inside dpkg -i $(cd "$root" && ls deb/relais_*.deb | sed 's,^,/,') >"$work/log" 2>&1 || { cat "$work/log"; fail "relais does not install"; }
 [ -L "$root/usr/sbin/sendmail" ] && fail "relais alone takes /usr/sbin/sendmail"
 accounts >/dev/null || fail "no user relais"
-[ "$(stat -c %a:%U "$root/var/spool/relais/drop")" = 3733:relais ] || fail "spool/drop has the wrong mode"
+[ "$(inside stat -c %a:%U /var/spool/relais/drop)" = 3733:relais ] || fail "spool/drop has the wrong mode"
 for program in mta mda imapd pop3d mua; do inside $program --version >/dev/null || fail "$program does not run"; done
 for program in mta mda imapd pop3d; do
   inside $program --check >"$work/log" 2>&1 || { cat "$work/log"; fail "$program --check refuses the shipped configuration"; }

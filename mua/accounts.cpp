@@ -132,7 +132,8 @@ Result<sasl::Secret> read_secret(const SecretSource& source) {
   command.argv = source.command;
   if (command.argv.front().find('/') == std::string::npos) {
     // As execvp(3) does; the program itself is started without any shell.
-    for (const auto folder : split(environment("PATH"), ':')) {
+    const std::string folders = environment("PATH");
+    for (const auto folder : split(folders, ':')) {
       const auto path = concat({folder, "/", source.command.front()});
       if (::access(path.c_str(), X_OK) == 0) {
         command.argv.front() = path;

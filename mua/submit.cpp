@@ -34,11 +34,7 @@ smtp::OutgoingMessage to_smtp(const Outgoing& message) {
 class Submission {
  public:
   Submission(const Outgoing& message, const Way& way, std::vector<std::string>& refused)
-      : message_(message),
-        way_(way),
-        login_(*way.submission),
-        refused_(refused),
-        session_({.host_name = way.host_name}) {}
+      : message_(message), login_(*way.submission), refused_(refused), session_({.host_name = way.host_name}) {}
 
   Result<std::string> run() {
     MAIL_TRY(transport, connect(login_));
@@ -160,7 +156,6 @@ class Submission {
   }
 
   const Outgoing& message_;
-  const Way& way_;
   const Login& login_;
   std::vector<std::string>& refused_;
   smtp::ClientSession session_;

@@ -112,8 +112,9 @@ Result<store::FlagOutcome> store_allowed(Session& session, store::FlagChange cha
   MAIL_TRY(removed, session.view().store_flags(gone));
   outcome.changed.insert(outcome.changed.end(), removed.changed.begin(), removed.changed.end());
   std::ranges::sort(outcome.changed);
-  const auto repeated = std::ranges::unique(outcome.changed);
-  outcome.changed.erase(repeated.begin(), repeated.end());
+  const auto repeated =
+      std::unique(outcome.changed.begin(), outcome.changed.end());  // ranges::unique: not with clang 14
+  outcome.changed.erase(repeated, outcome.changed.end());
   outcome.modseq = removed.modseq;
   return std::move(outcome);
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <cstdio>
@@ -208,6 +209,19 @@ Status remove_log(const Spool& spool, Box box, const MessageId& id) {
   return {};
 }
 
+namespace {
+
+/// Whether both names are links to one file: a move that was killed between its two steps.
+bool half_moved(const Spool& spool, Box from, Box to, const MessageId& id) {
+  struct stat before {
+  }, after{};
+  return ::fstatat(spool.directory(from).fd(), id.text().c_str(), &before, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ::fstatat(spool.directory(to).fd(), id.text().c_str(), &after, AT_SYMLINK_NOFOLLOW) == 0 &&
+         before.st_ino == after.st_ino && before.st_dev == after.st_dev;
+}
+
+}  // namespace
+
 Status move(const Spool& spool, Box from, Box to, const MessageId& id) {
   auto& disk = spool.disk();
   // link(2) and not rename(2): it fails where the name is taken.
@@ -215,7 +229,7 @@ Status move(const Spool& spool, Box from, Box to, const MessageId& id) {
   if (disk.stat(spool.directory(from), log))
     MAIL_CHECK(disk.rename(spool.directory(from), log, spool.directory(to), log));
   auto linked = disk.link(spool.directory(from), id.text(), spool.directory(to), id.text());
-  if (!linked) {
+  if (!linked && !(linked.error().system == EEXIST && half_moved(spool, from, to, id))) {
     if (linked.error().system == EEXIST)
       return fail(Error::Kind::refused, concat({id.text(), " is in ", name_of(to), " already"}));
     return linked;

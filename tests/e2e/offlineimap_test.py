@@ -24,11 +24,11 @@ localfolders = {chain.client_directory}/oi/mail
 [Repository there]
 type = IMAP
 remotehost = {chain['MAIL_HOST']}
-remoteport = {chain['IMAP_PORT']}
+remoteport = {chain['IMAPS_PORT']}
 remoteuser = {chain['USER1']}
 remotepass = {chain['PASS1']}
-ssl = no
-starttls = yes
+ssl = yes
+starttls = no
 sslcacertfile = {chain['CA_FILE']}
 auth_mechanisms = PLAIN
 """)

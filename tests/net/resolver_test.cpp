@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <random>
 
 #include "base/strings.h"
 #include "tests/net/pair.h"
@@ -22,12 +23,23 @@ using namespace mail::test;
 
 namespace {
 
+/// A port that nobody has, by UDP and by TCP. Below the range that outgoing connections take theirs from: one of
+/// another test could take it before the name server does.
 std::uint16_t free_port() {
-  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage storage{};
-  const auto octets = SocketAddress{*IpAddress::parse("127.0.0.1"), 0, {}}.to(storage);
-  REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), octets) == 0);
-  return local_address(fd.get()).port;
+  std::random_device random;
+  std::uniform_int_distribution<std::uint16_t> ports(12000, 32000);
+  for (int i = 0; i < 100; ++i) {
+    const auto port = ports(random);
+    sockaddr_storage storage{};
+    const auto octets = SocketAddress{*IpAddress::parse("127.0.0.1"), port, {}}.to(storage);
+    const auto bound = [&](int type) {
+      const UniqueFd fd(socket(AF_INET, type | SOCK_CLOEXEC, 0));
+      return bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), octets) == 0;
+    };
+    if (bound(SOCK_DGRAM) && bound(SOCK_STREAM)) return port;
+  }
+  FAIL("no free port");
+  return 0;
 }
 
 class Named {

@@ -128,7 +128,9 @@ Completion replace(Session& session, imap::Arguments& arguments) {
   if (!store::has_right(rights, 't') || !store::has_right(rights, 'e')) return no_right();
   if (auto refusal = prepare(session, *argument)) return *refusal;
   keep_allowed(argument->message, place.rights);
-  const auto outcome = place.account->append(place.name, {&argument->message, 1});
+  const bool same_quota = place.account == session.selected_place().account;
+  const auto outcome = place.account->append(place.name, {&argument->message, 1},
+                                             same_quota ? session.view().usage(old) : store::QuotaUsage{});
   if (!outcome) return refused(outcome.error());
   session.made_here(name, outcome->destination);
   session.untagged(concat({"OK [APPENDUID ", decimal(store::number(outcome->uid_validity)), " ",

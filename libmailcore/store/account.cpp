@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/strings.h"
 #include "store/account_impl.h"
@@ -274,7 +276,8 @@ Result<std::shared_ptr<StagedMessage>> AccountImpl::stage(std::string_view name)
   return std::static_pointer_cast<StagedMessage>(staged);
 }
 
-Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const NewMessage> messages) {
+Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const NewMessage> messages,
+                                        const QuotaUsage& replaced) {
   MAIL_TRY(target, mailbox(name));
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(context_->clock->now().time_since_epoch()).count();
   const auto limit = context_->settings.append_octets;
@@ -326,7 +329,8 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
   }
   out.uid_validity = target->status_uid_validity();
   if (incoming.empty()) return out;
-  MAIL_CHECK(check_quota(octets, incoming.size()));
+  MAIL_CHECK(check_quota(octets - std::min(octets, replaced.octets),
+                         incoming.size() - std::min<std::size_t>(incoming.size(), replaced.messages)));
   MAIL_TRY(uids, target->add(incoming));
   for (const auto& file : staged) file->taken();
   const auto flushed = target->flush(flush);

@@ -116,7 +116,12 @@ class Account {
 
   /// [disk] Appends all or nothing (MULTIAPPEND, RFC 3502), durable when it returns. not_found: TRYCREATE.
   /// refused with errno EDQUOT: over quota. permanent: larger than append_octets (TOOBIG).
-  virtual Result<CopyOutcome> append(std::string_view mailbox, std::span<const NewMessage> messages) = 0;
+  /// `replaced`: what goes once these have come; the quota sees the difference (REPLACE, RFC 8508 section 3.4).
+  virtual Result<CopyOutcome> append(std::string_view mailbox, std::span<const NewMessage> messages,
+                                     const QuotaUsage& replaced) = 0;
+  Result<CopyOutcome> append(std::string_view mailbox, std::span<const NewMessage> messages) {
+    return append(mailbox, messages, {});
+  }
   virtual Result<std::shared_ptr<StagedMessage>> stage(std::string_view mailbox) = 0;  ///< [disk]
 
   // Quota.

@@ -47,7 +47,9 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   std::shared_ptr<View> select_ready(std::string_view name, bool read_only) override;
   Result<MailboxStatus> status(std::string_view name) override;
   std::optional<MailboxStatus> status_ready(std::string_view name) override;
-  Result<CopyOutcome> append(std::string_view mailbox, std::span<const NewMessage> messages) override;
+  using Account::append;
+  Result<CopyOutcome> append(std::string_view mailbox, std::span<const NewMessage> messages,
+                             const QuotaUsage& replaced) override;
   Result<std::shared_ptr<StagedMessage>> stage(std::string_view mailbox) override;
 
   Result<QuotaUsage> quota_usage() override;

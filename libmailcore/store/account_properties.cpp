@@ -255,7 +255,9 @@ Status AccountImpl::check_quota(std::uint64_t octets, std::uint64_t messages) {
   MAIL_TRY(usage, quota_usage());
   if (limits_ == QuotaLimits{}) return {};
   const auto over = [&](const QuotaUsage& now) {
-    return exceeds(limits_, {now.octets + octets, now.messages + messages});
+    // What does not grow is not refused, even above a limit that was lowered.
+    return (octets != 0 && exceeds({limits_.octets, 0}, {now.octets + octets, 0})) ||
+           (messages != 0 && exceeds({0, limits_.messages}, {0, now.messages + messages}));
   };
   if (!over(usage)) return {};
   // Another program may have removed mail without saying so: count before refusing.

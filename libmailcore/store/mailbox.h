@@ -112,6 +112,8 @@ class View {
   /// UIDs in this view that are within the sets; `*` was replaced by the caller.
   virtual UidSet uids_of(SequenceNumber first, SequenceNumber last) const = 0;
   virtual UidSet existing(const UidSet& uids) const = 0;
+  /// What the messages of `uids` that are still there count for in the quota.
+  virtual QuotaUsage usage(const UidSet& uids) const = 0;
 
   // Messages. [memory]
   /// Calls `function(sequence number, row)` for the messages of `uids` in this view, ascending; stops where it returns

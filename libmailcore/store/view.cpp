@@ -151,6 +151,18 @@ UidSet SessionView::existing(const UidSet& uids) const {
   return out;
 }
 
+QuotaUsage SessionView::usage(const UidSet& uids) const {
+  QuotaUsage out;
+  std::shared_lock lock(mailbox_->image_lock());
+  for_rows(uids, [&](RowNumber row, SequenceNumber) {
+    if (mailbox_->image().tombstone(row)) return true;
+    out.octets += mailbox_->image().file_octets(row);
+    ++out.messages;
+    return true;
+  });
+  return out;
+}
+
 void SessionView::rows(const UidSet& uids,
                        const std::function<bool(SequenceNumber, const MessageRow&)>& function) const {
   std::shared_lock lock(mailbox_->image_lock());
@@ -406,16 +418,8 @@ Result<CopyOutcome> SessionView::transfer(const UidSet& uids, const Destination&
   if (move && read_only_) return fail(Error::Kind::refused, "the mailbox is open read-only");
   const auto mine = existing(uids);
   if (!move || elsewhere) {
-    std::uint64_t octets = 0, messages = 0;
-    {
-      std::shared_lock lock(mailbox_->image_lock());
-      for_rows(mine, [&](RowNumber row, SequenceNumber) {
-        octets += mailbox_->image().file_octets(row);
-        ++messages;
-        return true;
-      });
-    }
-    MAIL_CHECK(account->check_quota(octets, messages));
+    const auto more = usage(mine);
+    MAIL_CHECK(account->check_quota(more.octets, more.messages));
   }
   const Mailbox::Carrying how{elsewhere, to.flags, to.keywords};
   if (move && target == mailbox_) return mailbox_->transfer_within(mine, how);

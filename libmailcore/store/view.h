@@ -50,6 +50,7 @@ class SessionView final : public View {
 
   Result<FlagOutcome> store_flags(const FlagChange& change) override;
   Result<UidSet> expunge(const UidSet* uids) override;
+  QuotaUsage usage(const UidSet& uids) const override;
   Result<CopyOutcome> copy(const UidSet& uids, const Destination& to) override;
   Result<CopyOutcome> move(const UidSet& uids, const Destination& to) override;
 

@@ -21,7 +21,10 @@ bool is_set(const TranscriptSettings& settings, const std::string& name) { retur
 }  // namespace
 
 ImapWorld::ImapWorld(const TranscriptSettings& settings, Disk& disk) {
-  std::ofstream(directory_ / "users") << "ann:{PLAIN}secret::::::\nbob:{PLAIN}secret::::::\n";
+  const auto quota = value_of(settings, "quota");
+  std::ofstream(directory_ / "users") << "ann:{PLAIN}secret::::::"
+                                      << (quota.empty() ? "" : "userdb_quota_rule=*:bytes=" + quota)
+                                      << "\nbob:{PLAIN}secret::::::\n";
   auto& config = environment_.settings;
   config.host.name = "imap.example.org";
   config.users.passwd_file = directory_ / "users";

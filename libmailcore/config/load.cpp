@@ -11,7 +11,6 @@
 
 #include "base/strings.h"
 #include "config/schema.h"
-#include "config/transport.h"
 
 namespace mail::config {
 namespace {
@@ -63,66 +62,98 @@ bool is_section(std::string_view name) {
   return std::ranges::any_of(schema(), [&](const Row& row) { return row.name.starts_with(start); });
 }
 
-void set(Settings& settings, const Row& row, const Node& node, Problems& problems) {
-  auto complaint = row.assign(settings, node);
-  const auto* text = std::get_if<std::string>(&node.value);
-  if (!complaint && !row.choices.empty() && text != nullptr &&
-      std::ranges::find(row.choices, *text) == row.choices.end()) {
-    std::string all;
-    for (const auto& choice : row.choices) all += concat({all.empty() ? "" : ", ", "\"", choice, "\""});
-    complaint = concat({"must be one of ", all, ", not ", what_it_is(node)});
-  }
-  if (complaint) problems.push_back({node.file, node.line, concat({row.name, " ", *complaint})});
+/// A text in the files whose row has a check, kept until all files are read.
+struct Unchecked {
+  const Row* row;
+  std::string name;  ///< "relay.smart_host"; in a table `[relay.routes] "example.net"`.
+  std::string text, file;
+  int line;
+};
+
+struct Loading {
+  Settings settings;
+  Problems problems;
+  std::vector<Unchecked> unchecked;
+};
+
+/// Calls each(name, text, node) for the text that `node` is, or the texts in that list or table.
+void for_texts(const Node& node, const std::string& name, const std::string& prefix, const auto& each) {
+  if (const auto* text = std::get_if<std::string>(&node.value)) each(name, *text, node);
+  if (const auto* list = std::get_if<Node::List>(&node.value))
+    for (const auto& element : *list)
+      if (const auto* text = std::get_if<std::string>(&element.value)) each(name, *text, element);
+  if (const auto* section = std::get_if<Node::Section>(&node.value))
+    for (const auto& [key, value] : *section) {
+      const auto inner = concat({prefix, prefix.empty() ? "" : ".", to_lower(key)});
+      if (const auto* text = std::get_if<std::string>(&value.value))
+        each(concat({"[", name, "] \"", printable(inner), "\""}), *text, value);
+      else
+        for_texts(value, name, inner, each);
+    }
 }
 
-void apply(Settings& settings, const Node::Section& section, const std::string& prefix, Problems& problems) {
+void set(Loading& to, const Row& row, const Node& node) {
+  if (auto complaint = row.assign(to.settings, node)) {
+    to.problems.push_back({node.file, node.line, concat({row.name, " ", *complaint})});
+    return;
+  }
+  for_texts(node, std::string(row.name), "", [&](const std::string& name, const std::string& text, const Node& at) {
+    if (row.check != nullptr) to.unchecked.push_back({&row, name, text, at.file, at.line});
+    if (row.choices.empty() || std::ranges::find(row.choices, text) != row.choices.end()) return;
+    std::string all;
+    for (const auto& choice : row.choices) all += concat({all.empty() ? "" : ", ", "\"", choice, "\""});
+    to.problems.push_back({at.file, at.line, concat({name, " must be one of ", all, ", not ", what_it_is(at)})});
+  });
+}
+
+void apply(Loading& to, const Node::Section& section, const std::string& prefix) {
   for (const auto& [key, node] : section) {
     const auto name = prefix.empty() ? key : concat({prefix, ".", key});
     const auto row = std::ranges::find(schema(), name, &Row::name);
     const auto* inner = std::get_if<Node::Section>(&node.value);
     if (row != schema().end())
-      set(settings, *row, node, problems);
+      set(to, *row, node);
     else if (inner != nullptr && is_section(name))
-      apply(settings, *inner, name, problems);
+      apply(to, *inner, name);
     else if (is_section(name))
-      problems.push_back({node.file, node.line, concat({"[", name, "] is a section, not a key"})});
+      to.problems.push_back({node.file, node.line, concat({"[", name, "] is a section, not a key"})});
     else if (inner != nullptr && prefix.empty())
-      problems.push_back({node.file, node.line, unknown_section(name)});
+      to.problems.push_back({node.file, node.line, unknown_section(name)});
     else
-      problems.push_back({node.file, node.line, concat({"unknown key ", printable(name), did_you_mean(name)})});
+      to.problems.push_back({node.file, node.line, concat({"unknown key ", printable(name), did_you_mean(name)})});
   }
 }
 
 /// Files that files include; a file that includes itself is a mistake and not an endless loop.
 constexpr int kMostIncludeDepth = 8;
 
-void apply_file(Settings& settings, const std::string& path, Problems& problems, int depth);
+void apply_file(Loading& to, const std::string& path, int depth);
 
 /// `include = ["more.toml"]` at the top: those files are laid over this one. A path is relative to the file that names
 /// it.
-void apply_includes(Settings& settings, const Node& include, Problems& problems, int depth) {
+void apply_includes(Loading& to, const Node& include, int depth) {
   const Node::List one{include};
   const auto* list = std::get_if<Node::List>(&include.value);
   for (const auto& node : list != nullptr ? *list : one) {
     const auto* text = std::get_if<std::string>(&node.value);
     if (text == nullptr || text->empty()) {
-      problems.push_back({include.file, include.line,
-                          concat({"include must be a file name or a list of them, not ", what_it_is(node)})});
+      to.problems.push_back({include.file, include.line,
+                             concat({"include must be a file name or a list of them, not ", what_it_is(node)})});
       continue;
     }
     if (depth >= kMostIncludeDepth) {
-      problems.push_back({include.file, include.line, "files that include one another are nested too deep"});
+      to.problems.push_back({include.file, include.line, "files that include one another are nested too deep"});
       return;
     }
     const auto folder = include.file.substr(0, include.file.rfind('/') + 1);
-    apply_file(settings, text->front() == '/' ? *text : folder + *text, problems, depth + 1);
+    apply_file(to, text->front() == '/' ? *text : folder + *text, depth + 1);
   }
 }
 
-void apply_text(Settings& settings, std::string_view text, const std::string& name, Problems& problems, int depth = 0) {
+void apply_text(Loading& to, std::string_view text, const std::string& name, int depth = 0) {
   auto document = parse_toml(text, name);
   if (!document) {
-    problems.push_back(document.error());
+    to.problems.push_back(document.error());
     return;
   }
   auto& section = std::get<Node::Section>(document->value);
@@ -131,55 +162,26 @@ void apply_text(Settings& settings, std::string_view text, const std::string& na
     include = std::move(found->node);
     section.erase(found);
   }
-  apply(settings, section, "", problems);
-  if (include) apply_includes(settings, *include, problems, depth);
+  apply(to, section, "");
+  if (include) apply_includes(to, *include, depth);
 }
 
-void apply_file(Settings& settings, const std::string& path, Problems& problems, int depth) {
+void apply_file(Loading& to, const std::string& path, int depth) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof())) {
-    problems.push_back({path, 0, concat({"cannot be read: ", std::strerror(errno)})});
+    to.problems.push_back({path, 0, concat({"cannot be read: ", std::strerror(errno)})});
     return;
   }
-  apply_text(settings, text.str(), path, problems, depth);
+  apply_text(to, text.str(), path, depth);
 }
 
-/// What one row cannot see.
-void check_together(const Settings& settings, const std::string& file, Problems& problems) {
-  const auto& target = settings.log.target;
-  if (target != "stderr" && target != "syslog" && target != "journal" && target != "none" &&
-      !(target.starts_with("file:/") && target.size() > 6))
-    problems.push_back(
-        {file, 0,
-         concat({"log.target must be stderr, syslog, journal, none or file:/PATH, not \"", printable(target), "\""})});
-  for (const auto& [destination, rate] : settings.relay.rates)
-    if (!parse_rate(rate))
-      problems.push_back({file, 0,
-                          concat({"relay.rates: ", printable(destination),
-                                  " must be \"MESSAGES/TIME\" as in \"60/1m\", not \"", printable(rate), "\""})});
-  const auto check_routes = [&](std::string_view name, const Table& routes, const Table& named) {
-    for (const auto& [key, value] : routes)
-      if (const auto transport = Transport::parse(value, named); !transport)
-        problems.push_back({file, 0, concat({name, " \"", printable(key), "\" ", transport.error().text})});
-  };
-  check_routes("[relay.transports]", settings.relay.transports, {});
-  check_routes("[relay.routes]", settings.relay.routes, settings.relay.transports);
-  check_routes("[relay.sender_routes]", settings.relay.sender_routes, settings.relay.transports);
-  check_routes("[relay.user_routes]", settings.relay.user_routes, settings.relay.transports);
-  if (const auto& host = settings.relay.smart_host; !host.empty())
-    if (const auto transport = Transport::parse(host); !transport)
-      problems.push_back({file, 0, concat({"relay.smart_host ", transport.error().text})});
-  for (const auto& address : settings.relay.source_address)
-    if (!address.empty() && !IpAddress::parse(address))
-      problems.push_back(
-          {file, 0, concat({"relay.source_address must hold IP addresses, not \"", printable(address), "\""})});
-}
-
-tl::expected<Settings, Problems> finish(Settings settings, const std::string& file, Problems problems) {
-  check_together(settings, file, problems);
-  if (!problems.empty()) return tl::unexpected(std::move(problems));
-  return settings;
+tl::expected<Settings, Problems> finish(Loading loaded) {
+  for (const auto& [row, name, text, file, line] : loaded.unchecked)
+    if (const auto complaint = row->check(text, loaded.settings))
+      loaded.problems.push_back({file, line, concat({name, " ", *complaint})});
+  if (!loaded.problems.empty()) return tl::unexpected(std::move(loaded.problems));
+  return std::move(loaded.settings);
 }
 
 }  // namespace
@@ -190,17 +192,15 @@ std::string to_string(const Problem& problem) {
 }
 
 tl::expected<Settings, Problems> load(const std::vector<std::string>& paths) {
-  Settings settings;
-  Problems problems;
-  for (const auto& path : paths) apply_file(settings, path, problems, 0);
-  return finish(std::move(settings), paths.empty() ? "relais.toml" : paths.back(), std::move(problems));
+  Loading loaded;
+  for (const auto& path : paths) apply_file(loaded, path, 0);
+  return finish(std::move(loaded));
 }
 
 tl::expected<Settings, Problems> load_text(std::string_view toml, const std::string& name) {
-  Settings settings;
-  Problems problems;
-  apply_text(settings, toml, name, problems);
-  return finish(std::move(settings), name, std::move(problems));
+  Loading loaded;
+  apply_text(loaded, toml, name);
+  return finish(std::move(loaded));
 }
 
 std::optional<Settings> load_or_complain(std::string_view program, std::vector<std::string> paths) {
@@ -229,8 +229,9 @@ std::vector<KeyDescription> all_keys() {
   for (const auto& row : schema()) {
     std::string kind(row.kind);
     if (!row.choices.empty()) {
+      const std::string start = kind.starts_with("list") ? "list of " : "";
       kind.clear();
-      for (const auto& choice : row.choices) kind += concat({kind.empty() ? "" : ", ", choice});
+      for (const auto& choice : row.choices) kind += concat({kind.empty() ? start : ", ", choice});
     }
     keys.push_back({std::string(row.name), kind, row.print(defaults), std::string(row.description)});
   }

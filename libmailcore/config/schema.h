@@ -14,6 +14,8 @@ namespace mail::config {
 /// What is wrong with a value, as the end of a sentence that names the key: `must be true or false, not "yes"`.
 using Complaint = std::optional<std::string>;
 using Choices = std::vector<std::string_view>;
+/// What is wrong with one text, when all files have been read: settings are the final ones.
+using Check = Complaint (*)(std::string_view text, const Settings& settings);
 
 // One pair of functions and one word for each type that a member may have (schema_types.cpp).
 Complaint assign(std::string& to, const Node& node);
@@ -67,10 +69,11 @@ constexpr std::string_view kind(const std::vector<Certificate>&) { return "table
 struct Row {
   std::string_view name;
   std::string_view description;  ///< One sentence; what a zero or an empty value means.
-  Choices choices;               ///< For a text: all that it may be; empty: anything.
+  Choices choices;               ///< All that a text, or a text of a list, may be; empty: anything.
   std::string_view kind;
   Complaint (*assign)(Settings&, const Node&);
   std::string (*print)(const Settings&);
+  Check check = nullptr;  ///< For a text, each text of a list and each value of a table.
 };
 
 /// A row for the member `Member` of the section `Section`: row<&Settings::smtp, &Smtp::listen>("smtp.listen", "…").
@@ -80,6 +83,12 @@ Row row(std::string_view name, std::string_view description, Choices choices = {
   Row out{name, description, std::move(choices), kind(Type{}), nullptr, nullptr};
   out.assign = [](Settings& settings, const Node& node) { return config::assign(settings.*Section.*Member, node); };
   out.print = [](const Settings& settings) { return config::print(settings.*Section.*Member); };
+  return out;
+}
+template <auto Section, auto Member>
+Row row(std::string_view name, std::string_view description, Check check) {
+  auto out = row<Section, Member>(name, description);
+  out.check = check;
   return out;
 }
 

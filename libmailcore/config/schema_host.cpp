@@ -1,6 +1,17 @@
+#include "base/strings.h"
 #include "config/schema.h"
 
 namespace mail::config {
+
+namespace {
+
+Complaint check_target(std::string_view text, const Settings&) {
+  if (text == "stderr" || text == "syslog" || text == "journal" || text == "none") return {};
+  if (text.starts_with("file:/") && text.size() > 6) return {};
+  return concat({"must be stderr, syslog, journal, none or file:/PATH, not \"", printable(text), "\""});
+}
+
+}  // namespace
 
 Rows host_rows() {
   return {
@@ -9,7 +20,8 @@ Rows host_rows() {
       row<&Settings::host, &Host::domains>("host.domains", "Domains whose mail is local; empty: the host's name."),
       row<&Settings::host, &Host::postmaster>("host.postmaster", "Who gets mail for postmaster, and double bounces."),
 
-      row<&Settings::log, &Log::target>("log.target", "Where lines go: stderr, syslog, journal, none or file:PATH."),
+      row<&Settings::log, &Log::target>("log.target", "Where lines go: stderr, syslog, journal, none or file:PATH.",
+                                        check_target),
       row<&Settings::log, &Log::level>("log.level", "Least level that is written.",
                                        {"debug", "info", "warning", "error"}),
 

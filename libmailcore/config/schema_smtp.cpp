@@ -1,6 +1,47 @@
+#include "base/strings.h"
+#include "config/peers.h"
 #include "config/schema.h"
+#include "config/transport.h"
 
 namespace mail::config {
+
+namespace {
+
+template <class T>
+Complaint complaint_of(const Result<T>& result) {
+  if (result) return {};
+  return result.error().text;
+}
+
+Complaint check_delegation(std::string_view text, const Settings&) {
+  if (text.empty()) return {};
+  return complaint_of(parse_peer(text));
+}
+
+Complaint check_milter(std::string_view text, const Settings&) { return complaint_of(Milter::parse(text)); }
+
+Complaint check_smart_host(std::string_view text, const Settings&) {
+  if (text.empty()) return {};
+  return complaint_of(Transport::parse(text));
+}
+
+Complaint check_transport(std::string_view text, const Settings&) { return complaint_of(Transport::parse(text)); }
+
+Complaint check_route(std::string_view text, const Settings& settings) {
+  return complaint_of(Transport::parse(text, settings.relay.transports));
+}
+
+Complaint check_source_address(std::string_view text, const Settings&) {
+  if (text.empty() || IpAddress::parse(text)) return {};
+  return concat({"must hold IP addresses, not \"", printable(text), "\""});
+}
+
+Complaint check_rate(std::string_view text, const Settings&) {
+  if (parse_rate(text)) return {};
+  return concat({"must be \"MESSAGES/TIME\" as in \"60/1m\", not \"", printable(text), "\""});
+}
+
+}  // namespace
 
 Rows smtp_rows() {
   return {
@@ -86,18 +127,20 @@ Rows smtp_rows() {
       row<&Settings::policy, &Policy::user_recipients>("policy.user_recipients",
                                                        "Recipients of one account; 0: no limit."),
       row<&Settings::policy, &Policy::delegation>(
-          "policy.delegation", "Address of a server that speaks Postfix's policy delegation protocol; empty: none."),
+          "policy.delegation", "Address of a server that speaks Postfix's policy delegation protocol; empty: none.",
+          check_delegation),
       row<&Settings::policy, &Policy::delegation_timeout>("policy.delegation_timeout", "Wait for its answer."),
       row<&Settings::policy, &Policy::delegation_failure>("policy.delegation_failure",
                                                           "What happens when it does not answer.", {"accept", "defer"}),
-      row<&Settings::policy, &Policy::delegation_stages>("policy.delegation_stages",
-                                                         "When it is asked: HELO, MAIL, RCPT, DATA, END-OF-MESSAGE."),
+      row<&Settings::policy, &Policy::delegation_stages>("policy.delegation_stages", "When it is asked.",
+                                                         {"HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE"}),
       row<&Settings::policy, &Policy::milters>(
           "policy.milters",
-          "Mail filters, in their order: unix:/path or address:port, behind a blank its own failure action."),
+          "Mail filters, in their order: unix:/path or address:port, behind a blank its own failure action.",
+          check_milter),
       row<&Settings::policy, &Policy::milter_failure>("policy.milter_failure",
                                                       "What happens when a mail filter does not answer.",
-                                                      {"accept", "tempfail", "reject", "quarantine"}),
+                                                      Choices(kMilterFailures.begin(), kMilterFailures.end())),
       row<&Settings::policy, &Policy::milter_connect_timeout>("policy.milter_connect_timeout",
                                                               "Wait for the connection to a mail filter."),
       row<&Settings::policy, &Policy::milter_timeout>("policy.milter_timeout", "Wait for a mail filter's answer."),
@@ -107,28 +150,30 @@ Rows smtp_rows() {
       row<&Settings::lmtp, &Lmtp::listen>("lmtp.listen", "Addresses where mda speaks LMTP."),
       row<&Settings::lmtp, &Lmtp::connections>("lmtp.connections", "Open LMTP connections."),
 
-      row<&Settings::relay, &Relay::smart_host>("relay.smart_host",
-                                                "host:port that takes all mail for other hosts; empty: MX."),
+      row<&Settings::relay, &Relay::smart_host>(
+          "relay.smart_host", "host:port that takes all mail for other hosts; empty: MX.", check_smart_host),
       row<&Settings::relay, &Relay::smart_host_user>("relay.smart_host_user", "Log-in there; empty: none."),
       row<&Settings::relay, &Relay::smart_host_password_file>("relay.smart_host_password_file",
                                                               "File whose first line is the password."),
       row<&Settings::relay, &Relay::smart_host_tls>("relay.smart_host_tls", "TLS with the smart host.",
                                                     {"none", "opportunistic", "required", "implicit"}),
       row<&Settings::relay, &Relay::routes>(
-          "relay.routes", "Recipient's ADDRESS, DOMAIN, .DOMAIN (all below it) or * = \"TRANSPORT\"."),
+          "relay.routes", "Recipient's ADDRESS, DOMAIN, .DOMAIN (all below it) or * = \"TRANSPORT\".", check_route),
       row<&Settings::relay, &Relay::route_maps>("relay.route_maps",
                                                 "Maps with the same keys and values, asked after relay.routes."),
       row<&Settings::relay, &Relay::sender_routes>(
-          "relay.sender_routes", "Sender's ADDRESS, DOMAIN, .DOMAIN, <> (bounces) or * = \"TRANSPORT\"."),
+          "relay.sender_routes", "Sender's ADDRESS, DOMAIN, .DOMAIN, <> (bounces) or * = \"TRANSPORT\".", check_route),
       row<&Settings::relay, &Relay::sender_route_maps>("relay.sender_route_maps",
                                                        "Maps with these keys, asked after relay.sender_routes."),
-      row<&Settings::relay, &Relay::user_routes>("relay.user_routes",
-                                                 "ACCOUNT that submitted the message, or * = \"TRANSPORT\"."),
+      row<&Settings::relay, &Relay::user_routes>(
+          "relay.user_routes", "ACCOUNT that submitted the message, or * = \"TRANSPORT\".", check_route),
       row<&Settings::relay, &Relay::user_route_maps>("relay.user_route_maps",
                                                      "Maps with these keys, asked after relay.user_routes."),
-      row<&Settings::relay, &Relay::transports>("relay.transports", "NAME = \"TRANSPORT\", for routes to name."),
+      row<&Settings::relay, &Relay::transports>("relay.transports", "NAME = \"TRANSPORT\", for routes to name.",
+                                                check_transport),
       row<&Settings::relay, &Relay::source_address>(
-          "relay.source_address", "Addresses to connect from, one per family; empty: the system's choice."),
+          "relay.source_address", "Addresses to connect from, one per family; empty: the system's choice.",
+          check_source_address),
       row<&Settings::relay, &Relay::tls>("relay.tls", "TLS with other hosts.", {"none", "opportunistic", "required"}),
       row<&Settings::relay, &Relay::private_targets>("relay.private_targets",
                                                      "Whether MX that point into private networks are used."),
@@ -147,7 +192,8 @@ Rows smtp_rows() {
       row<&Settings::relay, &Relay::delay_warning>("relay.delay_warning",
                                                    "Age at which the sender is told of the delay; 0s: never."),
       row<&Settings::relay, &Relay::rates>(
-          "relay.rates", "DESTINATION = \"60/1m\": most messages to it in a time; \"*\" for each that is not named."),
+          "relay.rates", "DESTINATION = \"60/1m\": most messages to it in a time; \"*\" for each that is not named.",
+          check_rate),
       row<&Settings::relay, &Relay::connections>("relay.connections", "Connections to other hosts in all."),
       row<&Settings::relay, &Relay::connections_per_host>("relay.connections_per_host", "Connections to one host."),
       row<&Settings::relay, &Relay::recipients>("relay.recipients", "Recipients in one transaction."),

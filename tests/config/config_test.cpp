@@ -96,7 +96,55 @@ level = 7
   CHECK(found[7] == R"(f.toml:11: imap.idle_timeout must be a duration in whole seconds, not the text "100ms")");
   CHECK(found[8] == "f.toml:12: unknown key imap.message_octets; did you mean smtp.message_octets?");
   CHECK(found[9] == "f.toml:15: log.level must be a text in quotes, not the number 7");
-  CHECK(found[10] == "f.toml: log.target must be stderr, syslog, journal, none or file:/PATH, not \"file\"");
+  CHECK(found[10] == "f.toml:14: log.target must be stderr, syslog, journal, none or file:/PATH, not \"file\"");
+}
+
+TEST_CASE("texts that have a grammar of their own are checked, each on its line") {
+  const auto found = problems_of(R"([policy]
+milters = [
+  "unix:/run/rspamd.sock", "127.0.0.1:8891 accept",
+  "unix:run/relative",
+  "filter.example:8891",
+  "127.0.0.1 tempfail",
+  "[::1]:8891 explode",
+  "[::1]:8891 accept now",
+  "",
+]
+delegation = "127.0.0.1"
+delegation_stages = ["RCPT", "VRFY"]
+[relay]
+smart_host = "smtp:"
+source_address = ["192.0.2.1", "here"]
+[relay.transports]
+out = "smtp:h:587"
+bad = "smtp:h:x"
+[relay.routes]
+"a.example" = "out"
+"b.example" = "bad"
+sub.c.example = "pipe: prog"
+[relay.rates]
+"*" = "many"
+)");
+  const std::string peer = R"(must be "address:port" (an IP address) or "unix:/path", not )";
+  const std::string failure = R"(may have accept, tempfail, reject or quarantine behind the address, not )";
+  CHECK(found == Lines{R"(f.toml:12: policy.delegation_stages must be one of "HELO", "MAIL", "RCPT", "DATA", )"
+                       R"("END-OF-MESSAGE", not the text "VRFY")",
+                       concat({"f.toml:4: policy.milters ", peer, R"("unix:run/relative")"}),
+                       concat({"f.toml:5: policy.milters ", peer, R"("filter.example:8891")"}),
+                       concat({"f.toml:6: policy.milters ", peer, R"("127.0.0.1")"}),
+                       concat({"f.toml:7: policy.milters ", failure, R"("[::1]:8891 explode")"}),
+                       concat({"f.toml:8: policy.milters ", failure, R"("[::1]:8891 accept now")"}),
+                       concat({"f.toml:9: policy.milters ", peer, R"("")"}),
+                       concat({"f.toml:11: policy.delegation ", peer, R"("127.0.0.1")"}),
+                       "f.toml:14: relay.smart_host needs a host behind smtp:",
+                       R"(f.toml:15: relay.source_address must hold IP addresses, not "here")",
+                       R"(f.toml:18: [relay.transports] "bad" needs "host:port", "[address]:port" or "unix:/path", )"
+                       R"(not "h:x")",
+                       R"(f.toml:21: [relay.routes] "b.example" names the transport bad, which needs "host:port", )"
+                       R"("[address]:port" or "unix:/path", not "h:x")",
+                       R"(f.toml:22: [relay.routes] "sub.c.example" has "prog" where user=NAME or an absolute path )"
+                       R"(of a program is expected)",
+                       R"(f.toml:24: [relay.rates] "*" must be "MESSAGES/TIME" as in "60/1m", not "many")"});
 }
 
 TEST_CASE("what is not TOML is told with its line") {

@@ -8,7 +8,7 @@
 
 namespace mail::mta {
 
-/// What happens to a message where its filter does not answer.
+/// What happens to a message where its filter does not answer: config::kMilterFailures.
 enum class FilterFailure { accept, tempfail, reject, quarantine };
 
 struct Filter {
@@ -20,7 +20,7 @@ struct Filters {
   std::vector<Filter> list;
   std::chrono::milliseconds connect_timeout{}, command_timeout{}, message_timeout{};
   std::size_t most_body_octets = 0;  ///< Of a body that a filter puts in the place of the message's.
-  /// @return permanent: "policy.milters: …" names the entry and what is wrong.
+  /// @return permanent: "policy.milters …" names the entry and what is wrong.
   static Result<Filters> open(const config::Settings& settings);
 };
 

@@ -15,8 +15,6 @@ bool contains(const config::Networks& networks, const net::SocketAddress& peer) 
          std::ranges::any_of(networks, [&](const IpPrefix& network) { return network.contains(peer.ip); });
 }
 
-constexpr std::array<std::string_view, 5> kDelegationStages{"HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE"};
-
 }  // namespace
 
 Policy::Policy(const config::Settings& settings, net::WorkerPool& workers, const Clock& clock)
@@ -37,18 +35,9 @@ Result<std::unique_ptr<Policy>> Policy::open(const config::Settings& settings, n
     policy->greylist_ = std::move(greylist);
   }
   if (!s.delegation.empty()) {
-    auto address = net::SocketAddress::parse(s.delegation);
-    if (!address)
-      return fail(Error::Kind::permanent,
-                  concat({"policy.delegation: an address and port or unix:/path is needed, not \"",
-                          printable(s.delegation), "\""}));
-    policy->delegation_ = std::move(*address);
+    MAIL_TRY(address, net::SocketAddress::parse(s.delegation));
+    policy->delegation_ = std::move(address);
   }
-  for (const auto& stage : s.delegation_stages)
-    if (std::ranges::find(kDelegationStages, stage) == kDelegationStages.end())
-      return fail(Error::Kind::permanent,
-                  concat({"policy.delegation_stages: HELO, MAIL, RCPT, DATA or END-OF-MESSAGE is needed, not \"",
-                          printable(stage), "\""}));
   const bool lists = !s.deny_clients.empty() || !s.deny_names.empty() || !s.deny_senders.empty() ||
                      !s.deny_recipients.empty() || !s.deny_helo.empty();
   const bool rates = (s.client_connections | s.client_messages | s.user_messages | s.user_recipients) != 0;

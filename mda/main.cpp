@@ -1,5 +1,4 @@
 // mda: options and wiring. See mda(8).
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 
@@ -8,6 +7,7 @@
 #include "mda/daemon.h"
 #include "mda/mailbox_command.h"
 #include "mda/pipe_mode.h"
+#include "net/command_line.h"
 #include "net/daemon.h"
 
 namespace {
@@ -43,13 +43,11 @@ void add_mailbox_commands(CLI::App& app, mail::mda::MailboxCommand& command) {
 
 int main(int argc, char** argv) {
   using namespace mail;
-  CLI::App app{"mda: delivers mail to mailboxes"};
-  std::vector<std::string> configs, overlays;
+  net::CommandLine line("mda", "mda: delivers mail to mailboxes. See mda(8).");
+  auto& app = line.app;
   mda::PipeOptions pipe;
   std::string sender, lmtp;
-  bool daemon = false, once = false, check = false;
-  app.add_option("-c,--config", configs, "Configuration file (default /etc/relais/relais.toml)");
-  app.add_option("--overlay", overlays, "Configuration laid over it; may be repeated");
+  bool daemon = false, once = false;
   app.add_option("-d,--user", pipe.user,
                  "Deliver the message on standard input to USER's mailbox (default: whoever runs this)");
   auto* sender_option =
@@ -63,19 +61,12 @@ int main(int argc, char** argv) {
   auto* lmtp_option =
       app.add_option("--lmtp", lmtp, "Serve LMTP: one session on descriptor 0, or on ADDRESS:PORT or unix:/PATH")
           ->expected(0, 1);
-  app.add_flag("--check", check, "Check the configuration, tell all mistakes, end");
   mda::MailboxCommand mailboxes;
   add_mailbox_commands(app, mailboxes);
-  app.set_version_flag("--version", std::string("mda (Relais) ") + RELAIS_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : net::kExitUsage;
-  }
+  if (const auto status = line.parse(argc, argv)) return *status;
   net::prepare_process();
-  auto paths = configs;
-  paths.insert(paths.end(), overlays.begin(), overlays.end());
-  if (check) return config::check(paths.empty() ? std::vector<std::string>{std::string(config::kDefaultPath)} : paths);
+  if (line.check()) return config::check(line.files());
+  const auto paths = line.files_there();
   const auto settings = config::load_or_complain("mda", paths);
   // Whatever is wrong with the configuration: mail that is piped in must wait, not bounce.
   const bool piped =

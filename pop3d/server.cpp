@@ -24,7 +24,7 @@ Pop3Server::Pop3Server(net::Service& service, std::unique_ptr<directory::Directo
       policy_(directory::policy_from(service.settings(), *directory_)),
       store_(std::move(store)) {}
 
-std::unique_ptr<net::Session> Pop3Server::session(std::unique_ptr<net::Connection> connection, const net::Listen&) {
+std::unique_ptr<net::Session> Pop3Server::session(std::unique_ptr<net::Connection> connection) {
   return std::make_unique<Client>(*this, std::move(connection));
 }
 

@@ -22,7 +22,7 @@ class Pop3Server {
   /// Opens the users and the store; `service` outlives this.
   static Result<std::unique_ptr<Pop3Server>> open(net::Service& service, const Clock& clock = Clock::system());
 
-  std::unique_ptr<net::Session> session(std::unique_ptr<net::Connection> connection, const net::Listen& listen);
+  std::unique_ptr<net::Session> session(std::unique_ptr<net::Connection> connection);
   /// The end of the process: what the store writes behind is written now.
   void finish() { store_->write_pending(); }
   /// SIGHUP: users are read again.

@@ -46,9 +46,7 @@ class Daemon {
     server = std::move(*made);
     port = service->server().addresses().front().port;
     thread = std::thread([this] {
-      service->run([this](auto connection, const net::Listen& listen) {
-        return server->session(std::move(connection), listen);
-      });
+      service->run([this](auto connection, const net::Listen&) { return server->session(std::move(connection)); });
     });
   }
   ~Daemon() { stop(); }

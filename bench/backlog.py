@@ -25,29 +25,8 @@ import sys
 import tempfile
 import time
 
-CONFIG = """
-[host]
-name = "mail.bench.example"
-domains = ["bench.example"]
-[run]
-{user}
-[log]
-target = "file:{dir}/log"
-[spool]
-directory = "{dir}/spool"
-[mail]
-root = "{dir}/mail/%n"
-[users]
-passwd_file = "{dir}/users"
-[smtp]
-listen = ["127.0.0.1:{port}"]
-relay_networks = ["127.0.0.0/8"]
-[relay]
-private_targets = true
-[relay.routes]
-"relay.test" = "127.0.0.1:{sink}"
-"*" = "127.0.0.1:1"
-"""
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "support"))
+from site_files import write_site  # noqa: E402
 
 
 def free_port():
@@ -59,11 +38,8 @@ def free_port():
 class Mta:
     def __init__(self, options, directory):
         self.options, self.directory, self.port, self.sink = options, directory, free_port(), free_port()
-        os.makedirs(directory + "/mail", exist_ok=True)
-        self.config = directory + "/relais.toml"
-        with open(self.config, "w") as f:
-            f.write(CONFIG.format(dir=directory, port=self.port, sink=self.sink, user='user = "nobody"' if os.geteuid() == 0 else ""))
-        open(directory + "/users", "w").close()
+        self.config = write_site(directory, "bench.example", self.port,
+                                 f'[relay.routes]\n"relay.test" = "127.0.0.1:{self.sink}"\n"*" = "127.0.0.1:1"\n')
         open(directory + "/log", "w").close()
 
     def start(self):

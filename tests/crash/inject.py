@@ -20,8 +20,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+for folder in ("e2e", "support"):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", folder))
+from sink import Sink  # noqa: E402
+from site_files import write_site  # noqa: E402
 
 ERRORS = {
     "openat": "EMFILE", "write": "ENOSPC", "pwrite64": "ENOSPC", "writev": "ENOSPC", "pwritev": "ENOSPC", "fsync": "EIO", "fdatasync": "EIO",
@@ -43,22 +47,10 @@ class World:
     def __init__(self, build, sink_port=1):
         self.dir = tempfile.mkdtemp(prefix="relais-inject-")
         self.build = build
-        for name in ("mail", "spool", "etc"):
-            os.mkdir(os.path.join(self.dir, name))
-        self.config = os.path.join(self.dir, "etc", "relais.toml")
-        user = ""
-        if os.getuid() == 0:  # no program works as root
-            user = '[run]\nuser = "nobody"\ngroup = "nogroup"\n'
-        with open(self.config, "w") as f:
-            f.write('[host]\nname = "mail.example.test"\ndomains = ["example.test"]\n[log]\ntarget = "file:%s/log"\n%s[spool]\n'
-                    'directory = "%s/spool"\n[mail]\nroot = "%s/mail/%%n"\n[users]\npasswd_file = "%s/etc/users"\n[smtp]\n'
-                    'relay_networks = ["127.0.0.0/8"]\n[relay]\nprivate_targets = true\nretry_first = "1s"\nretry_most = "1s"\n'
-                    '[relay.routes]\n"example.org" = "127.0.0.1:%d"\n' % (self.dir, user, self.dir, self.dir, self.dir, sink_port))
-        with open(os.path.join(self.dir, "etc", "users"), "w") as f:
-            f.write("user1:{PLAIN}pass::::::\n")
+        os.mkdir(os.path.join(self.dir, "spool"))
+        self.config = write_site(self.dir, "example.test", users=["user1"],
+                                 relay='retry_first = "1s"\nretry_most = "1s"\n[relay.routes]\n"example.org" = "127.0.0.1:%d"\n' % sink_port)
         os.chmod(self.dir, 0o755)
-        if user:
-            subprocess.run(["chown", "-R", "nobody:nogroup", self.dir], check=True)
 
     def program(self, name, *arguments):
         return [os.path.join(self.build, name, name), "-c", self.config, *arguments]
@@ -225,56 +217,9 @@ class Deliver:
     expected = {1: (1, 1), 2: (1, 1), 3: (1, 1)}
 
 
-class Sink(threading.Thread):
-    """A host that takes everything and remembers what it said 250 to."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.messages = []
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
-
-    def serve(self, peer):
-        with peer, peer.makefile("rwb") as stream:
-            def say(text):
-                stream.write(text + b"\r\n")
-                stream.flush()
-            try:
-                say(b"220 sink")
-                while True:
-                    line = stream.readline().upper()
-                    if not line:
-                        return
-                    if line.startswith(b"DATA"):
-                        say(b"354 go")
-                        text = b""
-                        while True:
-                            part = stream.readline()
-                            if not part:
-                                return
-                            if part == b".\r\n":
-                                break
-                            text += part[1:] if part.startswith(b".") else part
-                        self.messages.append(text.decode(errors="replace"))
-                        say(b"250 2.0.0 taken")
-                    elif line.startswith(b"RCPT TO:<NOBODY@"):
-                        say(b"550 5.1.1 no such user")
-                    elif line.startswith(b"QUIT"):
-                        say(b"221 bye")
-                        return
-                    else:
-                        say(b"250 ok")
-            except OSError:
-                return
+def taking_sink():
+    """A host that takes mail for everybody but nobody@."""
+    return Sink(extensions=(), script=lambda verb, line: b"550 5.1.1 no such user\r\n" if line.upper().startswith("RCPT TO:<NOBODY@") else None)
 
 
 class Relay:
@@ -310,7 +255,7 @@ class Relay:
                 process.wait()
 
     def found(self, world):
-        return world.sink.messages + [t for t in world.spooled()]
+        return [content.decode(errors="replace") for _, _, content in world.sink.messages] + [t for t in world.spooled()]
 
     expected = {1: (1, 2), 2: (1, 2)}
 
@@ -384,7 +329,7 @@ SCENARIOS = [
 
 
 def make_world(build, scenario):
-    sink = Sink() if getattr(scenario, "sink", False) else None
+    sink = taking_sink() if getattr(scenario, "sink", False) else None
     world = World(build, sink.port if sink else 1)
     world.sink = sink
     scenario.prepare(world)

@@ -19,33 +19,11 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+for folder in ("e2e", "support"):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", folder))
 from chain import BUILD, SKIPPED, free_base  # noqa: E402
+from site_files import write_site  # noqa: E402
 from victim import Victim  # noqa: E402
-
-CONFIG = """
-[host]
-name = "mail.{domain}"
-domains = ["{domain}"]
-[run]
-{user}
-[log]
-target = "file:{dir}/log"
-[spool]
-directory = "{dir}/spool"
-[mail]
-root = "{dir}/mail/%n"
-[users]
-passwd_file = "{dir}/users"
-[smtp]
-listen = ["127.0.0.1:{port}"]
-relay_networks = ["127.0.0.0/8"]
-[relay]
-private_targets = true
-retry_first = "1s"
-retry_most = "2s"
-{routes}
-"""
 
 
 class Host:
@@ -53,16 +31,7 @@ class Host:
 
     def __init__(self, directory, domain, port, routes=""):
         self.directory, self.domain, self.port = os.path.join(directory, domain), domain, port
-        os.makedirs(os.path.join(self.directory, "mail"))
-        self.config = os.path.join(self.directory, "relais.toml")
-        root = os.geteuid() == 0  # no program works as root
-        with open(self.config, "w") as f:
-            f.write(CONFIG.format(domain=domain, dir=self.directory, port=port, routes=routes,
-                                  user='user = "nobody"\ngroup = "nogroup"' if root else ""))
-        with open(os.path.join(self.directory, "users"), "w") as f:
-            f.write("user:{PLAIN}x::::::\n")
-        if root:
-            subprocess.run(["chown", "-R", "nobody:nogroup", self.directory], check=True)
+        self.config = write_site(self.directory, domain, port, 'retry_first = "1s"\nretry_most = "2s"\n' + routes, users=["user"])
         self.read = set()
         self.counts = collections.Counter()
         self.cut = set()

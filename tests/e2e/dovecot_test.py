@@ -3,48 +3,22 @@ subscriptions. Debian's Dovecot runs from its package unpacked beside the build,
 import glob
 import imaplib
 import os
-import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 
+import packages
 import store
-from chain import SOURCE, Skip, equal, mbsync_configuration, need, run
+from chain import Skip, equal, mbsync_configuration, need, run
 from store import good, message, same
 
-OVERLAY = None
-
-
-def unpacked():
-    """Where Dovecot is, unpacked: from the cache, or from Debian's archive by apt, with the libraries that are not installed."""
-    cache = os.path.join(SOURCE, "build", "e2e-dovecot")
-    if os.path.exists(cache + "/usr/lib/dovecot/imap"):
-        return cache + "/usr"
-    os.makedirs(cache, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        os.mkdir(folder + "/partial")
-        done = subprocess.run(["apt-get", "-y", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=true", "-o", "Dir::Cache::archives=" + folder,
-                               "--download-only", "--no-install-recommends", "install", "dovecot-imapd"], capture_output=True)
-        debs = glob.glob(folder + "/*.deb")
-        if done.returncode or not any("dovecot-imapd" in deb for deb in debs):
-            raise Skip("Debian's package dovecot-imapd cannot be downloaded here")
-        for deb in debs:
-            subprocess.run(["dpkg", "-x", deb, cache], check=True)
-    return cache + "/usr"
+IMAP = "/usr/lib/dovecot/imap"
+ROOT = None  # of the unpacked package; none where Dovecot is installed
 
 
 def setup():
-    global OVERLAY
-    if os.geteuid() != 0:
-        raise Skip("laying a package over /usr needs root")
-    need("dpkg", "apt-get", "unshare")
-    if os.path.exists("/usr/lib/dovecot/imap"):
-        OVERLAY = "true"
-        return
-    OVERLAY = shlex.join(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={unpacked()}:/usr", "/usr"])
-    if subprocess.run(["unshare", "-m", "sh", "-c", OVERLAY], capture_output=True).returncode:
-        raise Skip("no overlay mounts here")
+    global ROOT
+    if not os.path.exists(IMAP):
+        ROOT = packages.unpacked("dovecot", "dovecot-imapd", dependencies=True)
 
 
 class Site(store.Site):
@@ -67,8 +41,13 @@ namespace inbox {{
   separator = .
 }}
 """)
-        start = f"{OVERLAY} && exec env USER=nobody HOME={self.directory} /usr/lib/dovecot/imap -c {conf}"
-        command = ["unshare", "-m", "sh", "-c", start]
+        command = ["env", "USER=nobody", "HOME=" + self.directory, IMAP, "-c", conf]
+        if ROOT:
+            try:
+                command = packages.Namespace(ROOT, self.directory).command(*command)
+            except Skip:
+                self.remove()
+                raise
         # Through pipes: on a socket, which mbsync gives it, it thinks that inetd started it.
         self.theirs = self.script("theirs", f"""
 import os, subprocess, threading

@@ -1,8 +1,8 @@
 """A mail filter for tests, in this process: it speaks the milter protocol, version 6, and answers as a test tells it to."""
-import os
-import socket
 import struct
 import threading
+
+from service import close, listen, listen_unix, serve
 
 COMMANDS = {"O": "negotiate", "D": "macros", "C": "connect", "H": "helo", "M": "mail", "R": "rcpt", "T": "data", "L": "header", "N": "eoh",
             "B": "body", "E": "eom", "A": "abort", "Q": "quit"}
@@ -24,53 +24,37 @@ class Milter:
         self.actions, self.steps = actions, steps
         self.heard = []  # (stage, octets)
         self.connections = 0
+        self.lock = threading.Lock()
         if where and where.startswith("/"):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.bind(where)
-            os.chmod(where, 0o666)
+            self.socket = listen_unix(where)
             self.address = "unix:" + where
         else:
-            self.socket = socket.create_server(("127.0.0.1", 0))
+            self.socket = listen()
             self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
-        self.socket.listen(64)
-        threading.Thread(target=self.accept, daemon=True).start()
+        serve(self.socket, self.talk)
 
     def close(self):
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.socket.close()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+        close(self.socket)
 
     def talk(self, connection):
-        try:
-            with connection, connection.makefile("rb") as stream:
-                while True:
-                    head = stream.read(4)
-                    if len(head) < 4:
-                        return
-                    octets = stream.read(struct.unpack(">I", head)[0])
-                    stage, data = COMMANDS.get(chr(octets[0]), "?"), octets[1:]
-                    self.heard.append((stage, data))
-                    if stage == "quit":
-                        return
-                    if stage == "negotiate":
-                        connection.sendall(packet(b"O", struct.pack(">III", 6, self.actions, self.steps)))
-                    elif stage not in ("macros", "abort"):
-                        answer = self.script(stage, data)
-                        if answer is not False:
-                            connection.sendall(packet(b"c") if answer is None else answer)
-        except OSError:
-            pass
+        with self.lock:
+            self.connections += 1
+        with connection.makefile("rb") as stream:
+            while True:
+                head = stream.read(4)
+                if len(head) < 4:
+                    return
+                octets = stream.read(struct.unpack(">I", head)[0])
+                stage, data = COMMANDS.get(chr(octets[0]), "?"), octets[1:]
+                self.heard.append((stage, data))
+                if stage == "quit":
+                    return
+                if stage == "negotiate":
+                    connection.sendall(packet(b"O", struct.pack(">III", 6, self.actions, self.steps)))
+                elif stage not in ("macros", "abort"):
+                    answer = self.script(stage, data)
+                    if answer is not False:
+                        connection.sendall(packet(b"c") if answer is None else answer)
 
     def stages(self):
         return [stage for stage, _ in self.heard if stage != "macros"]

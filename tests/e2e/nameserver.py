@@ -3,6 +3,8 @@ import socket
 import struct
 import threading
 
+from service import close, listen, serve
+
 TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
 
 
@@ -51,20 +53,17 @@ class NameServer:
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.udp.bind(("127.0.0.1", 0))
             self.port = self.udp.getsockname()[1]
-            self.tcp = socket.socket()
-            self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                self.tcp.bind(("127.0.0.1", self.port))
+                self.tcp = listen(port=self.port)
                 break
             except OSError:
                 self.udp.close()
-        self.tcp.listen(16)
         threading.Thread(target=self.serve_udp, daemon=True).start()
-        threading.Thread(target=self.serve_tcp, daemon=True).start()
+        serve(self.tcp, self.talk)
 
     def close(self):
         self.udp.close()
-        self.tcp.close()
+        close(self.tcp)
 
     def replies(self, question, tcp):
         try:
@@ -84,22 +83,11 @@ class NameServer:
             except OSError:
                 return
 
-    def serve_tcp(self):
-        while True:
-            try:
-                connection, _ = self.tcp.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
-
     def talk(self, connection):
-        try:
-            with connection, connection.makefile("rb") as stream:
-                while True:
-                    length = stream.read(2)
-                    if len(length) < 2:
-                        return
-                    for reply in self.replies(stream.read(struct.unpack(">H", length)[0]), True):
-                        connection.sendall(struct.pack(">H", len(reply)) + reply)
-        except OSError:
-            pass
+        with connection.makefile("rb") as stream:
+            while True:
+                length = stream.read(2)
+                if len(length) < 2:
+                    return
+                for reply in self.replies(stream.read(struct.unpack(">H", length)[0]), True):
+                    connection.sendall(struct.pack(">H", len(reply)) + reply)

@@ -20,8 +20,9 @@ exec "$@"
 """
 
 
-def unpacked(name, *packages):
-    """Where the packages are, unpacked: from the cache, or from Debian's archive by apt."""
+def unpacked(name, *packages, dependencies=False):
+    """Where the packages are, unpacked: from the cache, or from Debian's archive by apt; with `dependencies` also the packages that they need
+    and this system lacks."""
     if shutil.which("dpkg") is None:
         raise Skip("dpkg is not installed")
     cache = os.path.join(SOURCE, "build", "e2e-" + name)
@@ -29,7 +30,11 @@ def unpacked(name, *packages):
         return cache
     os.makedirs(cache, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=folder, capture_output=True)
+        os.mkdir(folder + "/partial")
+        command = ["download"]
+        if dependencies:
+            command = ["-y", "-o", "Debug::NoLocking=true", "-o", "Dir::Cache::archives=" + folder, "--download-only", "--no-install-recommends", "install"]
+        done = subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", *command, *packages], cwd=folder, capture_output=True)
         debs = glob.glob(folder + "/*.deb")
         if done.returncode or len(debs) < len(packages) or any(subprocess.run(["dpkg", "-x", deb, cache], capture_output=True).returncode for deb in debs):
             raise Skip(f"Debian's packages {' '.join(packages)} cannot be downloaded here")

@@ -5,11 +5,9 @@ import email.policy
 import os
 import shutil
 import smtplib
-import socket
 import ssl
 import subprocess
 import tempfile
-import threading
 import time
 
 from chain import BUILD, equal, has, run, wait_until
@@ -23,14 +21,8 @@ class LmtpSink(Sink):
     """On a Unix socket; one reply per recipient behind the dot."""
 
     def __init__(self, path):
-        super().__init__(script=self.reply)
-        self.socket.close()
         self.path, self.counted = path, 0
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(path)
-        os.chmod(path, 0o666)
-        self.socket.listen(8)
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__(script=self.reply, path=path)
 
     def reply(self, verb, line):
         if verb == "LHLO":

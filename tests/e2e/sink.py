@@ -1,48 +1,39 @@
 """A receiving SMTP server for tests, in this process; it behaves as a test tells it to."""
-import socket
 import threading
+
+from service import close, listen, listen_unix, serve
 
 
 class Sink:
     """Accepts every message. `script(verb, line)` may give another reply than the usual one for a command, as octets, or as a function that
-    does with the connection as it likes; None: the usual. With `tls`, a context, STARTTLS is offered; `before_tls` goes out behind its 220."""
+    does with the connection as it likes; None: the usual. With `tls`, a context, STARTTLS is offered; `before_tls` goes out behind its 220.
+    `path`: on a Unix socket."""
 
     def __init__(self, address="127.0.0.1", port=0, script=None, extensions=("8BITMIME", "SMTPUTF8", "PIPELINING", "SIZE 100000000", "DSN"),
-                 tls=None, before_tls=b""):
+                 tls=None, before_tls=b"", path=None):
         self.tls, self.before_tls = tls, before_tls
         self.messages = []  # (reverse-path line, [forward-path lines], content octets)
         self.lines = []
         self.script = script or (lambda verb, line: None)
         self.extensions = extensions
         self.lock = threading.Lock()
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind((address, port))
-        self.socket.listen(64)
-        self.address = "%s:%d" % self.socket.getsockname()
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        if path:
+            self.socket = listen_unix(path)
+        else:
+            self.socket = listen(address, port)
+            self.address = "%s:%d" % self.socket.getsockname()
+            self.port = self.socket.getsockname()[1]
+        serve(self.socket, lambda connection: self.talk(connection))  # which a test may replace
 
     def close(self):
-        self.socket.close()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+        close(self.socket)
 
     def talk(self, connection):
         greet = True
-        try:
-            while connection:
-                with connection, connection.makefile("rb") as lines:
-                    connection = self.dialogue(connection, lines, greet)
-                greet = False
-        except (OSError, ValueError):
-            pass
+        while connection:
+            with connection, connection.makefile("rb") as lines:
+                connection = self.dialogue(connection, lines, greet)
+            greet = False
 
     def start_tls(self, connection):
         """The connection under TLS: another descriptor, as the old one is closed by whoever held it."""

@@ -245,12 +245,16 @@ class KeyReader {
     return {};
   }
 
-  /// MODSEQ ["/flags/\\Seen" all] 620162338 (RFC 7162 section 3.1.5)
+  /// MODSEQ ["/flags/\\Seen" all] 620162338 (RFC 7162 section 3.1.5; the flag as in section 7's attr-flag)
   Status take_modseq(SearchKey& key) {
     if (arguments_.peek() == '"') {
       MAIL_TRY(entry, arguments_.string());
       if (!istarts_with(entry, "/flags/")) return syntax("Unknown metadata entry");
       key.field = entry.substr(7);
+      const auto name = std::string_view(key.field).substr(key.field.starts_with('\\') ? 1 : 0);
+      if (name.empty() ||
+          !std::ranges::all_of(name, [](char c) { return is_atom_char(static_cast<unsigned char>(c)); }))
+        return syntax("Unknown metadata entry");
       MAIL_CHECK(arguments_.space());
       MAIL_TRY(type, arguments_.atom());
       if (!iequals(type, "all") && !iequals(type, "priv") && !iequals(type, "shared"))

@@ -14,6 +14,10 @@ std::int64_t seconds_of(WallTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 WallTime from_seconds(std::int64_t seconds) { return WallTime(std::chrono::seconds(seconds)); }
+/// Times of a spool file lie between 1970 and a second of thirteen digits that still fits into WallTime's 64 bits of
+/// microseconds, with room for what is added to it.
+constexpr std::int64_t kLastSecond = 9'000'000'000'000;
+bool is_second(std::int64_t seconds) { return seconds >= 0 && seconds <= kLastSecond; }
 
 std::string notify_text(const Notify& notify) {
   if (notify.never) return "NEVER";
@@ -38,6 +42,7 @@ std::optional<Notify> parse_notify(std::string_view text) {
     else
       return std::nullopt;
   }
+  if (notify.never && (notify.success || notify.failure || notify.delay)) return std::nullopt;  // RFC 3461 section 4.1
   return notify;
 }
 
@@ -81,7 +86,7 @@ bool from_parameter(Envelope& e, std::string_view key, const std::string& value)
   if (key == "HOLDUNTIL" || key == "BY") {
     const auto [number, mode] = split_once(value, ';');
     const auto seconds = parse_decimal<std::int64_t>(number);
-    if (!seconds || *seconds < 0 || *seconds > 9'999'999'999'999) return false;
+    if (!seconds || !is_second(*seconds)) return false;
     (key == "BY" ? e.deliver_by : e.hold_until) = from_seconds(*seconds);
     if (key == "BY") e.deliver_by_return = mode == "R";
     return true;
@@ -131,8 +136,9 @@ bool parse_line(Envelope& e, const std::vector<std::string_view>& words) {
   }
   if (key == "arrival" && words.size() == 2) {
     const auto micros = parse_decimal<std::int64_t>(words[1]);
-    if (micros) e.arrival = WallTime(std::chrono::microseconds(*micros));
-    return micros.has_value();
+    if (!micros || *micros < 0 || !is_second(*micros / 1'000'000)) return false;
+    e.arrival = WallTime(std::chrono::microseconds(*micros));
+    return true;
   }
   if (key == "client" && words.size() == 4)
     return word(1, e.client_name) && word(2, e.client_address) && word(3, e.helo);
@@ -153,7 +159,7 @@ bool parse_retry(Envelope& e, std::string_view line) {
   if (line.size() + 1 != kRetryLineOctets || !line.starts_with("retry ") || line[19] != ' ') return false;
   const auto at = parse_decimal<std::int64_t>(line.substr(6, 13));
   const auto attempts = parse_decimal<std::uint32_t>(line.substr(20, 5));
-  if (!at || !attempts) return false;
+  if (!at || !is_second(*at) || !attempts) return false;
   e.next_attempt = from_seconds(*at);
   e.attempts = *attempts;
   return true;
@@ -204,7 +210,7 @@ std::optional<std::string> unquote_word(std::string_view word) {
 
 std::string retry_line(WallTime next_attempt, std::uint32_t attempts) {
   char line[64];
-  const auto at = std::clamp<std::int64_t>(seconds_of(next_attempt), 0, 9'999'999'999'999);
+  const auto at = std::clamp<std::int64_t>(seconds_of(next_attempt), 0, kLastSecond);
   std::snprintf(line, sizeof line, "retry %013lld %05u\n", static_cast<long long>(at), std::min(attempts, 99999U));
   return line;
 }

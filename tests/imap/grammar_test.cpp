@@ -182,8 +182,9 @@ TEST_CASE("search programs") {
   CHECK(printed("MODSEQ \"/flags/\\\\draft\" all 620162338") == "MODSEQ \"/flags/\\\\draft\" all 620162338");
   CHECK(printed("UNKEYWORD $Junk OLD NEW FUZZY BODY x SENTON 2-Mar-2020") ==
         "(UNKEYWORD $Junk OLD NEW FUZZY BODY x SENTON 02-Mar-2020)");
-  for (const char* bad : {"", "FROM", "OR SEEN", "NOT", "(SEEN", "SEEN)", "BOGUS", "LARGER x", "SINCE 31-Feb-2000",
-                          "RETURN (BOGUS) ALL", "OLDER 0", "UID x", "KEYWORD \\*"})
+  for (const char* bad :
+       {"", "FROM", "OR SEEN", "NOT", "(SEEN", "SEEN)", "BOGUS", "LARGER x", "SINCE 31-Feb-2000", "RETURN (BOGUS) ALL",
+        "OLDER 0", "UID x", "KEYWORD \\*", "MODSEQ \"/flags/\" all 1", "MODSEQ \"/flags/\\\\S\x81n\" all 1"})
     CHECK(printed(bad).starts_with("bad"));
   std::string deep;
   for (int i = 0; i < 1'000'000; ++i) deep += "NOT ";

@@ -41,6 +41,21 @@ TEST_CASE("an envelope is what its text says") {
   CHECK(state_offsets(print(e)).size() == 3);
 }
 
+TEST_CASE("an envelope whose values contradict each other or do not fit is refused") {
+  const auto with = [&](std::string_view old, std::string_view text) {
+    auto changed = print(envelope_for({"bob@example.org"}));
+    const auto at = changed.find(old);
+    REQUIRE(at != std::string::npos);
+    return parse_envelope(changed.replace(at, old.size(), text));
+  };
+  CHECK(with("bob@example.org", "bob@example.org NOTIFY=SUCCESS"));
+  CHECK_FALSE(with("bob@example.org", "bob@example.org NOTIFY=NEVER,SUCCESS"));
+  CHECK_FALSE(with("retry 00", "retry -1"));
+  CHECK_FALSE(with("retry 00", "retry 91"));
+  CHECK_FALSE(with("arrival ", "arrival -"));
+  CHECK_FALSE(with("arrival ", "arrival 999"));
+}
+
 TEST_CASE("a null reverse-path and a dash are told apart") {
   CHECK(quote_word("") == "-");
   CHECK(unquote_word("-") == "");

@@ -11,26 +11,14 @@
 //
 // Prints one JSON line.  "final" is the time from the last octet of the message
 // (the dot) being handed to the kernel to the last final reply.
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <map>
-#include <string>
-#include <vector>
 
-using namespace std::chrono;
-static double now() { return duration<double>(steady_clock::now().time_since_epoch()).count(); }
+#include <map>
+
+#include "bench/load.h"
+
+using namespace load;
 
 static std::string host = "127.0.0.1", to = "user%d@test.local", from = "sender@load.test";
 static int port, conns = 1, rcpts = 1, users = 1, per_conn, lmtp, pipelining = 1, idle_mode;
@@ -353,61 +341,17 @@ static void readable(Conn& c) {
   }
   if (c.fd == fd && c.st != DEAD) c.in.erase(0, p);
 }
-static double pct(std::vector<float>& v, double q) {
-  if (v.empty()) return 0;
-  size_t k = std::min(v.size() - 1, size_t(q * double(v.size())));
-  std::nth_element(v.begin(), v.begin() + k, v.end());
-  return v[k] * 1e3;
-}
 
 int main(int n, char** v) {
-  for (int i = 1; i + 1 < n; i += 2) {
-    std::string k = v[i], a = v[i + 1];
-    if (k == "--host")
-      host = a;
-    else if (k == "--port")
-      port = stoi(a);
-    else if (k == "--conns")
-      conns = std::min(10000, stoi(a));
-    else if (k == "--msgs")
-      msgs = std::min(5000000L, stol(a));
-    else if (k == "--size")
-      size = std::min(100L << 20, stol(a));
-    else if (k == "--rcpts")
-      rcpts = std::min(1000, stoi(a));
-    else if (k == "--users")
-      users = stoi(a);
-    else if (k == "--to")
-      to = a;
-    else if (k == "--from")
-      from = a;
-    else if (k == "--pipeline")
-      pipelining = stoi(a);
-    else if (k == "--per-conn")
-      per_conn = stoi(a);
-    else if (k == "--lmtp")
-      lmtp = stoi(a);
-    else if (k == "--max-s")
-      max_s = std::min(3600., stod(a));
-    else if (k == "--quit-wait")
-      quit_wait = stoi(a);
-    else if (k == "--idle")
-      idle_mode = stoi(a);
-    else if (k == "--hold-s")
-      hold_s = std::min(600., stod(a));
-    else if (k == "--user" || k == "--pass") {
-    } else {
-      fprintf(stderr, "unknown option %s\n", v[i]);
-      return 2;
-    }
-  }
-  addr.sin_family = AF_INET;
-  addr.sin_port = htons(uint16_t(port));
-  if (inet_pton(AF_INET, host.c_str(), &addr.sin_addr) != 1 || (ntohl(addr.sin_addr.s_addr) >> 24) != 127) {
-    fprintf(stderr, "smtpload: loopback addresses only\n");
-    return 2;
-  }
-  signal(SIGPIPE, SIG_IGN);
+  std::string unused;  // --user and --pass: so that the generators take the same words
+  read_options(n, v,
+               {text("--host", host), number("--port", port), number("--conns", conns, 0, 10000),
+                number("--msgs", msgs, 0L, 5000000L), number("--size", size, 0L, 100L << 20),
+                number("--rcpts", rcpts, 0, 1000), number("--users", users), text("--to", to), text("--from", from),
+                number("--pipeline", pipelining), number("--per-conn", per_conn), number("--lmtp", lmtp),
+                number("--max-s", max_s, 0., 3600.), number("--quit-wait", quit_wait), number("--idle", idle_mode),
+                number("--hold-s", hold_s, 0., 600.), text("--user", unused), text("--pass", unused)});
+  addr = loopback("smtpload", host, port);
   body = "From: <" + from +
          ">\r\nTo: <user@test.local>\r\nDate: Sat, 21 Nov 2026 00:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: "
          "text/plain; charset=utf-8\r\n\r\n";
@@ -480,8 +424,6 @@ int main(int n, char** v) {
     if (c.in_msg) lost++;
   std::string cc;
   for (auto& [k, m] : codes) cc += (cc.empty() ? "" : ",") + ("\"" + std::to_string(k) + "\":" + std::to_string(m));
-  for (auto& c : last_err)
-    if (c == '"' || c == '\\' || (unsigned char)c < 32) c = '\'';
   printf(
       "{\"tool\":\"smtpload\",\"conns\":%d,\"size\":%ld,\"rcpts\":%d,\"per_conn\":%d,\"pipeline\":%d,\"ok\":%ld,"
       "\"failed\":%ld,\"unfinished\":%ld,\"connections\":%ld,\"conn_failed\":%ld,\"secs\":%.3f,\"msgs_per_s\":%.1f,"
@@ -489,6 +431,6 @@ int main(int n, char** v) {
       "\"codes\":{%s},\"last_error\":\"%s\"}\n",
       conns, size, rcpts, per_conn, pipelining, n_ok, n_fail, lost, n_conn, n_connfail, el, double(n_ok) / el,
       double(n_ok) * double(size) / el / 1e6, pct(lat, .5), pct(lat, .99), pct(lat, 1), pct(conlat, .5), cc.c_str(),
-      last_err.c_str());
+      esc(last_err).c_str());
   return n_ok == (idle_mode ? conns : msgs) ? 0 : 1;
 }

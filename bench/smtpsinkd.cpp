@@ -14,28 +14,17 @@
 // recipients, octets, connections, most connections at once, seconds between
 // first and last message, the CLOCK_MONOTONIC times of both, and distinct
 // message ids (so that a duplicate or a loss shows).
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+
 #include <deque>
-#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
-#include <vector>
 
-using namespace std::chrono;
-static double now() { return duration<double>(steady_clock::now().time_since_epoch()).count(); }
+#include "bench/load.h"
+
+using namespace load;
 static volatile sig_atomic_t stop;
 struct Conn {
   int fd;
@@ -164,46 +153,20 @@ int main(int n, char** v) {
   int port = 0;
   long count = 0, rcpts = 0;
   double max_s = 600, quiet = 0;
-  for (int i = 1; i + 1 < n; i += 2) {
-    std::string k = v[i], a = v[i + 1];
-    if (k == "--host")
-      host = a;
-    else if (k == "--port")
-      port = stoi(a);
-    else if (k == "--lmtp")
-      lmtp = stoi(a);
-    else if (k == "--count")
-      count = stol(a);
-    else if (k == "--rcpts")
-      rcpts = stol(a);
-    else if (k == "--max-s")
-      max_s = std::min(3600., stod(a));
-    else if (k == "--delay-ms")
-      delay = stod(a) / 1e3;
-    else if (k == "--tempfail")
-      tempfail = stoi(a);
-    else if (k == "--quiet-s")
-      quiet = stod(a);
-    else {
-      fprintf(stderr, "unknown option %s\n", v[i]);
-      return 2;
-    }
-  }
-  sockaddr_in a{};
-  a.sin_family = AF_INET;
-  a.sin_port = htons(uint16_t(port));
-  if (inet_pton(AF_INET, host.c_str(), &a.sin_addr) != 1 || (ntohl(a.sin_addr.s_addr) >> 24) != 127) {
-    fprintf(stderr, "smtpsinkd: loopback addresses only\n");
-    return 2;
-  }
-  signal(SIGPIPE, SIG_IGN);
+  double delay_ms = 0;
+  read_options(n, v,
+               {text("--host", host), number("--port", port), number("--lmtp", lmtp), number("--count", count),
+                number("--rcpts", rcpts), number("--max-s", max_s, 0., 3600.), number("--delay-ms", delay_ms),
+                number("--tempfail", tempfail), number("--quiet-s", quiet)});
+  delay = delay_ms / 1e3;
+  const sockaddr_in a = loopback("smtpsinkd", host, port);
   struct sigaction sa {};
   sa.sa_handler = [](int) { stop = 1; };
   sigaction(SIGTERM, &sa, 0);
   sigaction(SIGINT, &sa, 0);
   int l = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
   setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(l, (sockaddr*)&a, sizeof a) || listen(l, 4096)) {
+  if (bind(l, (const sockaddr*)&a, sizeof a) || listen(l, 4096)) {
     perror("bind");
     return 1;
   }

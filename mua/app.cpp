@@ -27,7 +27,7 @@ void add_common_options(CLI::App& app, Context& context) {
 
 int run_mua(int argc, char** argv) {
   CLI::App app("Reads, writes, searches and sends mail. mua(1) has the details.", "mua");
-  app.set_version_flag("--version", "mua " RELAIS_VERSION);
+  app.set_version_flag("--version", "mua (Relais) " RELAIS_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
   Context context;

@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "directory/from_settings.h"
 #include "mda/message_text.h"
+#include "message/tls_required.h"
 #include "route/from_settings.h"
 #include "spool/drop.h"
 #include "spool/journal.h"
@@ -68,9 +69,9 @@ Result<std::unique_ptr<Environment>> Environment::open(const config::Settings& s
     e.done = std::move(done);
     inject = [writer_pointer = e.writer.get()](const std::string& reverse_path,
                                                const std::vector<std::string>& recipients, const std::string& content) {
-      return writer_pointer->put(
-          {{spool::Box::queue, new_envelope(reverse_path, recipients, "local", Clock::system().now())}},
-          with_crlf(content));
+      auto envelope = new_envelope(reverse_path, recipients, "local", Clock::system().now());
+      envelope.tls_optional = message::tls_is_optional(content);
+      return writer_pointer->put({{spool::Box::queue, std::move(envelope)}}, with_crlf(content));
     };
   }
   e.agent = std::make_unique<Agent>(settings, *e.users, *e.router, *e.store, std::move(inject), std::move(options),

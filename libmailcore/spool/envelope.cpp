@@ -59,6 +59,7 @@ void print_from(std::string& out, const Envelope& e) {
   if (e.return_content == ReturnContent::header_fields) out.append(" RET=HDRS");
   parameter(out, "ENVID", e.envelope_id);
   if (e.require_tls) out.append(" REQUIRETLS");
+  if (e.tls_optional) out.append(" TLS-OPTIONAL");
   if (e.priority != 0) parameter(out, "MT-PRIORITY", decimal(e.priority));
   if (e.hold_until) parameter(out, "HOLDUNTIL", decimal(seconds_of(*e.hold_until)));
   if (e.deliver_by)
@@ -73,6 +74,7 @@ bool from_parameter(Envelope& e, std::string_view key, const std::string& value)
   }
   if (key == "SMTPUTF8") return e.smtputf8 = true;
   if (key == "REQUIRETLS") return e.require_tls = true;
+  if (key == "TLS-OPTIONAL") return e.tls_optional = true;
   if (key == "ENVID") return e.envelope_id = value, true;
   if (key == "RET") {
     e.return_content = value == "FULL" ? ReturnContent::full : ReturnContent::header_fields;

@@ -59,6 +59,7 @@ struct Envelope {
   std::string envelope_id;  ///< ENVID, decoded.
   bool smtputf8 = false;
   bool require_tls = false;            ///< REQUIRETLS, RFC 8689.
+  bool tls_optional = false;           ///< The header says TLS-Required: No (RFC 8689 section 4.2.2).
   int priority = 0;                    ///< MT-PRIORITY, RFC 6710: -9 … 9.
   std::optional<WallTime> hold_until;  ///< FUTURERELEASE, RFC 4865.
   std::optional<WallTime> deliver_by;  ///< DELIVERBY, RFC 2852.

@@ -252,6 +252,7 @@ std::string delivery_report(const spool::Envelope& envelope, std::string_view co
   }
   // RFC 3834 section 3.1.7: other machines do not answer it.
   builder.raw_field("Auto-Submitted", "auto-replied");
+  if (envelope.tls_optional) builder.raw_field("TLS-Required", "No");  // RFC 8689 section 6
   builder.body(message::BodyPart::multipart("report", std::move(parts),
                                             {{"report-type", global ? "global-delivery-status" : "delivery-status"}}));
   return builder.build();
@@ -264,7 +265,8 @@ spool::Envelope report_envelope(const spool::Envelope& original, const MessageId
   envelope.protocol = "local";
   envelope.body = spool::BodyType::eight_bit_mime;
   envelope.smtputf8 = !is_ascii(original.reverse_path);
-  envelope.require_tls = original.require_tls;  // RFC 8689 section 5
+  envelope.require_tls = original.require_tls;    // RFC 8689 section 5
+  envelope.tls_optional = original.tls_optional;  // and section 6
   spool::Recipient recipient;
   recipient.forward_path = original.reverse_path;
   recipient.notify.never = true;  // RFC 3461 section 6: a report asks for none

@@ -74,7 +74,7 @@ Destination& Manager::destination(const NextHop& hop) {
   auto& entry = destinations_[hop.key];
   if (!entry) {
     const auto& rates = s_.settings.relay.rates;
-    auto rate = rates.find(hop.key);
+    auto rate = rates.find(hop.name());
     if (rate == rates.end()) rate = rates.find("*");
     entry = std::make_unique<Destination>(hop, rate == rates.end() ? std::nullopt : config::parse_rate(rate->second));
   }

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "message/date.h"
 #include "message/header.h"
+#include "message/tls_required.h"
 #include "mta/relay/attempts_log.h"
 #include "mta/relay/manager.h"
 
@@ -91,6 +92,7 @@ Manager::Sorted Manager::sort(const spool::Envelope& envelope, bool entering) {
     if (!route->expanded && route->targets.size() == 1)
       if (const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination)) {
         auto hop = next_hop(s_.settings.relay, *remote);
+        if (envelope.tls_optional && !envelope.require_tls) hop = without_tls_policy(std::move(hop));
         auto& entry = sorted.plain[hop.key];
         if (entry.second.empty()) entry.first = std::move(hop);
         entry.second.push_back(i);
@@ -328,6 +330,7 @@ void Manager::take_drop(const std::string& name) {
   if (!header.find("Message-ID")) content += concat({"Message-ID: <", envelope.id.text(), "@", host_name_, ">\r\n"});
   if (!header.find("From")) content += concat({"From: <", user, "@", host_name_, ">\r\n"});
   content += dropped->content;
+  envelope.tls_optional = message::tls_is_optional(dropped->content);
   auto rewritten = rewrite(envelope, content);
   if (!rewritten)
     return log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", rewritten.error().text}});

@@ -24,16 +24,16 @@ void Manager::read_nudges() {
 
 /// @param wanted  empty: all; a domain; `@domain`: and those below it; the key of a destination
 bool Manager::is_named(const Destination& d, std::string_view wanted) const {
-  if (wanted.empty() || iequals(d.hop.key, wanted)) return true;
+  if (wanted.empty() || iequals(d.hop.name(), wanted)) return true;
   if (!wanted.starts_with('@')) {
     // The queue of a route, where the domain has one.
     const auto route = s_.router.route(concat({"postmaster@", wanted}));
     if (!route || route->targets.size() != 1) return false;
     const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination);
-    return remote != nullptr && iequals(d.hop.key, next_hop(s_.settings.relay, *remote).key);
+    return remote != nullptr && iequals(d.hop.name(), next_hop(s_.settings.relay, *remote).key);
   }
   wanted.remove_prefix(1);
-  return iequals(d.hop.key, wanted) || iends_with(d.hop.key, concat({".", wanted}));
+  return iequals(d.hop.name(), wanted) || iends_with(d.hop.name(), concat({".", wanted}));
 }
 
 void Manager::flush(std::string_view wanted, bool for_peer) {

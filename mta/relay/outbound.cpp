@@ -35,6 +35,9 @@ void Outbound::connected(Result<std::unique_ptr<net::Connection>> connection) {
   connection_->set_handler(this);
   progress_ = true;
   if (hop_.tls == TlsMode::implicit) {
+    if (!settings_.tls)
+      return over(smtp::Stage::hello,
+                  {451, "4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`"});
     phase_ = Phase::tls;
     arm_timeout();
     connection_->start_tls(
@@ -144,14 +147,17 @@ void Outbound::handle(const smtp::SendOctets& event) { connection_->write(event.
 
 void Outbound::handle(const smtp::Ready&) {
   const auto& offered = session_->offered();
-  if (!connection_->is_tls() && hop_.tls != TlsMode::none && settings_.tls && !host_.address.is_unix()) {
-    if (offered.starttls && !without_tls_) {
+  if (!connection_->is_tls() && hop_.tls != TlsMode::none && !host_.address.is_unix()) {
+    if (settings_.tls && offered.starttls && !without_tls_) {
       session_->start_tls();
       return;
     }
     if (hop_.tls == TlsMode::required)
-      return over(smtp::Stage::hello,
-                  {451, concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})});
+      return over(
+          smtp::Stage::hello,
+          {451, settings_.tls
+                    ? concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})
+                    : std::string("4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`")});
   }
   if (hop_.authenticate() && !authenticated_) return begin_authentication();
   if (phase_ != Phase::closing) phase_ = Phase::open;

@@ -54,6 +54,14 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote) {
   return hop;
 }
 
+NextHop without_tls_policy(NextHop hop) {
+  if (hop.tls != TlsMode::required || hop.authenticate()) return hop;
+  hop.tls = TlsMode::opportunistic;
+  hop.beside = hop.key;
+  hop.key += " (TLS-Required: No)";
+  return hop;
+}
+
 std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to) {
   for (const auto& source : sources)
     if (const auto ip = IpAddress::parse(source); ip && ip->is_v4() == to.ip.is_v4())

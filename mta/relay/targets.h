@@ -40,10 +40,17 @@ struct NextHop {
   Family family = Family::ipv6_first;
   /// The route or smart host: with whom to log in, where to connect from. Null: by MX, nothing special.
   route::TransportPtr transport;
+  /// Not empty: this queue stands beside the one of that key, for some messages only.
+  std::string beside{};
+  const std::string& name() const { return beside.empty() ? key : beside; }
   bool authenticate() const { return transport && !transport->auth_user.empty(); }
 };
 /// What the router said, and what the settings add where its transport says nothing.
 NextHop next_hop(const config::Relay& settings, const route::Remote& remote);
+/// The same way for a message that says TLS-Required: No (RFC 8689 section 4.2.2): where TLS was required it is now
+/// opportunistic, in a queue of its own. Hosts that we log in to, or that speak TLS from the first octet, stay as they
+/// are.
+NextHop without_tls_policy(NextHop hop);
 /// The first of these addresses that is of the same family as `to`; nothing where there is none.
 std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to);
 

@@ -8,6 +8,7 @@
 #include "message/address.h"
 #include "message/date.h"
 #include "message/header.h"
+#include "message/tls_required.h"
 #include "mta/serve/client_work.h"
 #include "mta/serve/trace_field.h"
 
@@ -425,6 +426,10 @@ void Client::header_whole() {
   }
   auto added = session_.authenticated() ? added_fields(header) : std::string();
   if (policy_) added.insert(0, policy_->wishes().prepend);
+  if (message::tls_is_optional(header)) {
+    w.transaction.found_tls_optional();
+    if (w.incoming) w.incoming->set_entries(w.transaction.entries());
+  }
   if (w.filtered) {
     w.filtered->header = milter::HeaderList(header);
     w.filtered->header.prepend(added);

@@ -114,6 +114,8 @@ void Transaction::found_eight_bit() {
   if (envelope_.body == spool::BodyType::seven_bit) envelope_.body = spool::BodyType::eight_bit_mime;
 }
 
+void Transaction::found_tls_optional() { envelope_.tls_optional = !envelope_.require_tls; }
+
 std::vector<spool::Entry> Transaction::entries() const {
   std::vector<spool::Entry> entries;
   const auto add = [&](spool::Box box, const std::vector<spool::Recipient>& recipients) {

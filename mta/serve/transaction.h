@@ -40,6 +40,7 @@ class Transaction {
   std::vector<spool::Entry> entries() const;
   void
   found_eight_bit();  ///< The client sent 8-bit text without saying so (clients.md: Exim): the next host must know.
+  void found_tls_optional();  ///< The header says TLS-Required: No; REQUIRETLS stands above it (RFC 8689 section 4.1).
   void cap_priority(int most);
 
   // What filters and policy servers change.

@@ -207,6 +207,22 @@ TEST_CASE("TLS that is required and not offered keeps the message here") {
   CHECK(client.waiting.size() == 1);
 }
 
+TEST_CASE("TLS that is required and that this host cannot do keeps the message here") {
+  ScriptedHost host({{"S 220 mx", "C EHLO", "S 250-mx", "S 250 STARTTLS", "C never"}});
+  Client client(1);
+  client.run(host.port, TlsMode::required);
+  CHECK(client.last.starts_with("451 4.3.5 "));
+  CHECK(client.waiting.size() == 1);
+}
+
+TEST_CASE("TLS from the first octet that this host cannot do keeps the message here") {
+  ScriptedHost host({{"C never"}});
+  Client client(1);
+  client.run(host.port, TlsMode::implicit);
+  CHECK(client.last.starts_with("451 4.3.5 "));
+  CHECK(client.waiting.size() == 1);
+}
+
 TEST_CASE("where opportunistic TLS fails the message goes in clear") {
   ScriptedHost host(
       {{"S 220 mx", "C EHLO", "S 250-mx", "S 250 STARTTLS", "C STARTTLS", "S 220 go", "S this is no handshake",

@@ -354,3 +354,50 @@ TEST_CASE("a message that requires TLS does not go where the host cannot promise
   CHECK(contains(bounce.content, "Status: 5.7.30"));
   CHECK_FALSE(contains(bounce.content, "Body."));
 }
+
+TEST_CASE("TLS-Required: No goes in clear where TLS is required and does not come about; the rest waits (RFC 8689)") {
+  Sink sink;
+  Relay relay;
+  relay.settings.relay.tls = "required";
+  relay.route("far.example", sink);
+  relay.start();
+  spool::Envelope e;
+  e.arrival = relay.clock.now();
+  e.reverse_path = "ann@home.example";
+  e.recipients = {{.forward_path = "bob@far.example"}};
+  const auto put = [&](bool optional, bool required) {
+    e.id = MessageId::generate();
+    e.tls_optional = optional;
+    e.require_tls = required;
+    return relay.put(e);
+  };
+  const auto waits = put(false, false);
+  const auto both = put(true, true);  // REQUIRETLS stands above the field
+  put(true, false);
+  REQUIRE(relay.until([&] { return sink.count() == 1 && relay.count(Box::queue) == 2; }));
+  // Also what is dropped, where the field is seen for the first time.
+  e.id = MessageId::generate();
+  e.tls_optional = e.require_tls = false;
+  REQUIRE(spool::drop(*relay.spool, e, "Subject: dropped\r\nTLS-Required:\r\n no\r\n\r\nx\r\n"));
+  REQUIRE(relay.until([&] { return sink.count() == 2 && relay.count(Box::queue) == 2; }));
+  CHECK(spool::read_envelope(*relay.spool, Box::queue, waits));
+  CHECK(spool::read_envelope(*relay.spool, Box::queue, both));
+}
+
+TEST_CASE("the bounce of TLS-Required: No says so too") {
+  Sink sink(
+      [](const std::string& line) { return std::string(line == "RCPT TO:<bob@far.example>" ? "550 5.1.1 no" : ""); });
+  Relay relay;
+  relay.settings.relay.tls = "required";
+  relay.route("far.example", sink);
+  relay.start();
+  spool::Envelope e;
+  e.id = MessageId::generate();
+  e.arrival = relay.clock.now();
+  e.reverse_path = "ann@far.example";
+  e.tls_optional = true;
+  e.recipients = {{.forward_path = "bob@far.example"}};
+  relay.put(e);
+  REQUIRE(relay.until([&] { return sink.count() == 1 && relay.count(Box::queue) == 0; }));
+  CHECK(contains(sink.messages()[0].content, "\r\nTLS-Required: No\r\n"));
+}

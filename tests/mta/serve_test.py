@@ -310,6 +310,12 @@ class ServeTest(unittest.TestCase):
         self.talk().transaction("joe@client.example", ["friends@example.test"], "Subject: x\r\n\r\nJosé\r\n")
         self.assertRegex(self.new_message("queue", before), "(?i)8bit")
 
+    def test_tls_required_no_is_noted_for_the_queue(self):
+        for field, noted in (("TLS-Required: No", True), ("tls-required:\r\n no", True), ("TLS-Required: Yes", False), ("Subject: TLS-Required: No", False)):
+            before = self.server.box("queue")
+            self.assertRegex(self.talk().transaction("joe@client.example", ["friends@example.test"], field + "\r\n\r\nhello\r\n")[-1], "^250")
+            self.assertEqual("TLS-OPTIONAL" in self.new_message("queue", before).split("\n\n")[0], noted, field)
+
 
 class SettingsTest(unittest.TestCase):
     def server(self, extra, **options):

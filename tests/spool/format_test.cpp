@@ -24,7 +24,7 @@ TEST_CASE("an envelope is what its text says") {
   e.body = BodyType::eight_bit_mime;
   e.return_content = ReturnContent::header_fields;
   e.envelope_id = "QQ=314 159";
-  e.smtputf8 = e.require_tls = e.deliver_by_return = true;
+  e.smtputf8 = e.require_tls = e.tls_optional = e.deliver_by_return = true;
   e.priority = -4;
   e.deliver_by = WallTime(std::chrono::seconds(1'700'003'600));
   e.hold_until = WallTime(std::chrono::seconds(1'700'000'600));

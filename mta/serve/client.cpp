@@ -283,17 +283,20 @@ void Client::take_sender(const smtp::MailArguments& mail) {
   envelope.authenticated_user = user_;
   work().transaction.begin(std::move(envelope), mail);
   work().asked.clear();
-  if (const auto* rewriting = server_.router().rewriting()) {
-    auto sender = rewriting->sender(work().transaction.reverse_path());
-    if (!sender) {
-      work().transaction.reset();
-      return session_.answer({451, "4.3.0 Cannot look up the sender, try later"});
-    }
-    work().transaction.set_reverse_path(*std::move(sender));
+  auto sender = rewritten_sender(work().transaction.reverse_path());
+  if (!sender) {
+    work().transaction.reset();
+    return session_.answer({451, "4.3.0 Cannot look up the sender, try later"});
   }
+  work().transaction.set_reverse_path(*std::move(sender));
   // RFC 6710 section 4.1: who is not trusted gets no precedence before others.
   if (!trusted()) work().transaction.cap_priority(0);
   filters_ ? filter_sender(mail) : session_.accept();
+}
+
+Result<std::string> Client::rewritten_sender(const std::string& address) const {
+  const auto* rewriting = server_.router().rewriting();
+  return rewriting != nullptr ? rewriting->sender(address) : address;
 }
 
 void Client::check_recipient(const smtp::RcptArguments& rcpt) {
@@ -505,9 +508,12 @@ void Client::end_message(std::uint64_t octets) {
 void Client::end_accepted(std::uint64_t octets) {
   auto& w = work();
   if (policy_ && policy_->wishes().discard) return discard();
-  if (policy_ && policy_->wishes().hold) {
-    log_event(LogLevel::info, "quarantined", {{"id", w.transaction.id().text()}, {"reason", "policy server"}});
-    w.transaction.hold();
+  if (policy_ && policy_->wishes().changes_envelope()) {
+    if (auto refusal = change_recipients(policy_->wishes())) {
+      w.incoming.reset();
+      w.filtered.reset();
+      return session_.answer(*std::move(refusal));
+    }
     if (w.incoming) w.incoming->set_entries(w.transaction.entries());
   }
   w.filtered ? filter_message(octets) : store(octets);

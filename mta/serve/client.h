@@ -49,6 +49,7 @@ class Client final : public net::Session {
   void check_hello(const smtp::CheckHello& hello);
   void check_sender(const smtp::MailArguments& mail);
   void take_sender(const smtp::MailArguments& mail);
+  Result<std::string> rewritten_sender(const std::string& address) const;
   void check_recipient(const smtp::RcptArguments& rcpt);
   void take_recipient(const smtp::RcptArguments& rcpt, const route::Route& route);
   std::optional<smtp::Reply> refuse_sender(const smtp::MailArguments& mail);
@@ -67,14 +68,15 @@ class Client final : public net::Session {
   void committed(const MessageId& id, std::uint64_t octets, const Status& status);
   void drop_message(smtp::Reply refusal);
 
-  // Mail filters: client_filters.cpp.
+  // Mail filters, policy servers: client_filters.cpp.
   milter::Macros filter_macros() const;
   void open_filters();
   void filter_sender(const smtp::MailArguments& mail);
   void filter_recipient(const smtp::RcptArguments& rcpt, route::Route route);
   void filter_message(std::uint64_t octets);
   void filtered(std::uint64_t octets);
-  void change_envelope(const milter::Change& change);
+  std::optional<smtp::Reply> change_envelope(const milter::Change& change);
+  std::optional<smtp::Reply> change_recipients(const ClientPolicy::Wishes& wishes);
 
   void begin_login(std::string_view mechanism, std::optional<std::string_view> response);
   void login_step(const directory::LoginStep& step);

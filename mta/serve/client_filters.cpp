@@ -1,4 +1,4 @@
-// Client's part with mail filters: what they are told, and what they want of the envelope.
+// Client's part with mail filters and policy servers: what filters are told, and what both want of the envelope.
 #include "base/log.h"
 #include "base/overloaded.h"
 #include "base/strings.h"
@@ -110,7 +110,11 @@ void Client::filtered(std::uint64_t octets) {
   auto& w = work();
   const auto& changes = filters_->changes();
   const auto id = w.transaction.id().text();
-  for (const auto& change : changes.list) change_envelope(change);
+  for (const auto& change : changes.list)
+    if (auto refusal = change_envelope(change)) {
+      w.filtered.reset();
+      return session_.answer(*std::move(refusal));
+    }
   if (changes.discard || w.transaction.local_count() + w.transaction.remote_count() == 0) return discard();
   if (changes.quarantine) {
     log_event(LogLevel::info, "quarantined", {{"id", id}, {"reason", *changes.quarantine}});
@@ -132,31 +136,84 @@ void Client::filtered(std::uint64_t octets) {
   store(octets);
 }
 
-void Client::change_envelope(const milter::Change& change) {
+/// @return why the message cannot be taken now: a map cannot be read. What makes no sense is passed over, and logged.
+std::optional<smtp::Reply> Client::change_envelope(const milter::Change& change) {
   auto& transaction = work().transaction;
-  const auto ignored = [&](std::string_view what, std::string_view path, std::string_view why) {
+  using Answer = std::optional<smtp::Reply>;
+  const auto ignored = [&](std::string_view what, std::string_view path, std::string_view why) -> Answer {
     log_event(LogLevel::warning, "filter_change_ignored",
               {{"id", transaction.id().text()}, {"change", what}, {"address", path}, {"text", why}});
+    return {};
   };
-  const auto add = [&](const milter::AddRecipient& e) {
+  const auto later = [&](std::string_view path, std::string_view why) -> Answer {
+    log_event(LogLevel::error, "route_failed", {{"id", transaction.id().text()}, {"to", path}, {"text", why}});
+    return smtp::Reply{451, "4.3.0 Cannot look up an address, try later"};
+  };
+  const auto add = [&](const milter::AddRecipient& e) -> Answer {
     const auto path = parse_filter_path(e.path);
     if (!path) return ignored("add recipient", e.path, path.error().text);
-    const auto route = server_.router().route(smtp::to_string(*path));
-    if (!route) return ignored("add recipient", e.path, route.error().text);
+    // As what a client names: through the maps and the aliases.
+    const auto route = server_.router().route(smtp::to_string(*path),
+                                              {.sender = {transaction.reverse_path(), user_}, .entering = true});
+    if (!route) return later(e.path, route.error().text);
+    if (route->refusal && route->refusal->code < 500) return later(e.path, route->refusal->text);
     if (route->refusal) return ignored("add recipient", e.path, route->refusal->text);
     transaction.add({*path, {}}, *route);
+    return {};
   };
-  const auto remove = [&](const milter::DeleteRecipient& e) {
+  const auto remove = [&](const milter::DeleteRecipient& e) -> Answer {
     const auto path = parse_filter_path(e.path);
     if (!path) return ignored("delete recipient", e.path, path.error().text);
-    if (!transaction.remove(smtp::to_string(*path))) ignored("delete recipient", e.path, "no such recipient");
+    if (!transaction.remove(smtp::to_string(*path))) return ignored("delete recipient", e.path, "no such recipient");
+    return {};
   };
-  const auto from = [&](const milter::ChangeFrom& e) {
+  const auto from = [&](const milter::ChangeFrom& e) -> Answer {
     const auto path = parse_filter_path(e.path);
     if (!path) return ignored("change sender", e.path, path.error().text);
-    transaction.set_reverse_path(smtp::to_string(*path));
+    auto sender = rewritten_sender(smtp::to_string(*path));
+    if (!sender) return later(e.path, sender.error().text);
+    transaction.set_reverse_path(*std::move(sender));
+    return {};
   };
-  std::visit(overloaded{add, remove, from, [](const auto&) {}}, change);
+  return std::visit(overloaded{add, remove, from, [](const auto&) { return Answer(); }}, change);
+}
+
+/// What the policy server wants of the envelope. @return why the message cannot be taken now
+std::optional<smtp::Reply> Client::change_recipients(const ClientPolicy::Wishes& wishes) {
+  auto& transaction = work().transaction;
+  const auto id = transaction.id().text();
+  const auto route_to = [&](const std::string& address) {
+    return server_.router().route(address, {.sender = {transaction.reverse_path(), user_}, .entering = true});
+  };
+  if (!wishes.redirect.empty()) {
+    const auto path = smtp::parse_mailbox(wishes.redirect);
+    const auto route = route_to(wishes.redirect);
+    if (!path || !route || route->refusal) {
+      log_event(LogLevel::error, "redirect_failed",
+                {{"id", id},
+                 {"to", wishes.redirect},
+                 {"text", !route           ? route.error().text
+                          : route->refusal ? route->refusal->text
+                                           : "no address"}});
+      return smtp::Reply{451, "4.3.5 Cannot send the message where it should go, try later"};
+    }
+    log_event(LogLevel::info, "redirected",
+              {{"id", id}, {"to", wishes.redirect}, {"from", transaction.logged_recipients()}});
+    transaction.redirect({*path, {}}, *route);
+  }
+  for (const auto& address : wishes.copies) {
+    const auto route = route_to(address);
+    if (!route) return smtp::Reply{451, "4.3.0 Cannot look up an address, try later"};
+    if (route->refusal)
+      log_event(LogLevel::error, "copy-refused", {{"id", id}, {"to", address}, {"text", route->refusal->text}});
+    else
+      transaction.add_copy(*route);
+  }
+  if (wishes.hold) {
+    log_event(LogLevel::info, "quarantined", {{"id", id}, {"reason", "policy server"}});
+    transaction.hold();
+  }
+  return {};
 }
 
 }  // namespace mail::mta

@@ -64,10 +64,21 @@ bool Transaction::remove(std::string_view forward_path) {
   const auto gone = std::erase_if(
       kept_, [&](const Asked& asked) { return iequals(smtp::to_string(asked.rcpt.forward_path), forward_path); });
   if (gone == 0) return false;
-  // What two of them had led to stays where one stays.
+  place_all();
+  return true;
+}
+
+/// What two of them had led to stays where one stays.
+void Transaction::place_all() {
   local_.clear(), remote_.clear(), seen_.clear();
   for (const auto& asked : kept_) place(asked.rcpt, asked.route);
-  return true;
+  for (const auto& copy : copies_) place_copy(copy);
+}
+
+void Transaction::redirect(const smtp::RcptArguments& to, const route::Route& route) {
+  kept_.assign(1, {to, route});
+  place_all();
+  if (!keep_asked_) kept_.clear();
 }
 
 void Transaction::place(const smtp::RcptArguments& rcpt, const route::Route& route) {
@@ -82,6 +93,11 @@ void Transaction::place(const smtp::RcptArguments& rcpt, const route::Route& rou
 }
 
 void Transaction::add_copy(const route::Route& route) {
+  copies_.push_back(route);
+  place_copy(route);
+}
+
+void Transaction::place_copy(const route::Route& route) {
   spool::Recipient recipient;
   recipient.notify.never = true;
   add_targets(std::move(recipient), route);

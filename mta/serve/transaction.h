@@ -22,6 +22,8 @@ class Transaction {
   void add(const smtp::RcptArguments& rcpt, const route::Route& route);
   /// Adds who gets a copy by the rewriting rules: nobody is told what becomes of it, and the sender does not learn.
   void add_copy(const route::Route& route);
+  /// The message goes there, and no longer to those that were asked for; copies stay.
+  void redirect(const smtp::RcptArguments& to, const route::Route& route);
   bool open() const { return open_; }
   void reset();
 
@@ -65,7 +67,10 @@ class Transaction {
     route::Route route;
   };
   void place(const smtp::RcptArguments& rcpt, const route::Route& route);
+  void place_copy(const route::Route& route);
+  void place_all();
   std::vector<Asked> kept_;  // only where keep_asked()
+  std::vector<route::Route> copies_;
   bool keep_asked_ = false;
   bool hold_ = false;
   std::size_t asked_ = 0;

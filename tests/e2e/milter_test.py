@@ -2,6 +2,7 @@
 import os
 import shutil
 import smtplib
+import sqlite3
 import struct
 import tempfile
 import time
@@ -23,7 +24,16 @@ def setup():
     # Answers to nothing but the end of the message, and wants the blank behind the colon.
     FILTERS["second"] = Milter(lambda stage, data: packet(b"h", texts("X-Second", " seen")) + packet(b"c") if stage == "eom" else False,
                                steps=0x80 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x40000 | 0x80000 | 0x100000)
-    return {"extra": f'[policy]\nmilters = ["{FILTERS["first"].address}", "{FILTERS["second"].address}  accept"]\n'
+    with open(DIRECTORY + "/virtual", "w") as f:
+        f.write("box@virt.example user2@example.test\n")
+    with open(DIRECTORY + "/canonical", "w") as f:
+        f.write("old@example.test user2@example.test\nloud@elsewhere.example quiet@elsewhere.example\n")
+    with sqlite3.connect(DIRECTORY + "/maps.db") as db:
+        db.execute("CREATE TABLE map (name TEXT, value TEXT)")
+        db.execute("INSERT INTO map VALUES ('torn@virt.example', '<<>')")
+    os.chmod(DIRECTORY + "/maps.db", 0o644)
+    return {"extra": f'[rewrite]\nvirtual_maps = ["{DIRECTORY}/virtual", "sqlite:{DIRECTORY}/maps.db SELECT value FROM map WHERE name = :key"]\ncanonical_maps = ["{DIRECTORY}/canonical"]\n'
+                     f'[policy]\nmilters = ["{FILTERS["first"].address}", "{FILTERS["second"].address}  accept"]\n'
                      'milter_timeout = "1500ms"\nmilter_message_timeout = "1500ms"\nmilter_connect_timeout = "1500ms"\n'
                      '[spool]\njournal_message = "64kB"\n'}
 
@@ -111,6 +121,25 @@ def test_all_changes(chain):
     # The second filter saw what the first had made of it.
     has(b"".join(FILTERS["second"].data("header")).decode(), "Subject\0 all changed\0", "X-Top")
     equal(FILTERS["second"].data("body"), [b"new body\r\ngoes on\r\n"])
+
+
+def test_added_recipients_go_through_maps_and_aliases(chain):
+    for n, added in enumerate(("old@example.test", "box@virt.example")):
+        answers(eom=packet(b"+", texts(f"<{added}>")) + packet(b"-", texts(f"<{chain.address(1)}>")) + packet(b"e", texts("<loud@elsewhere.example>")) + packet(b"c"))
+        with smtp(chain) as w:
+            message(chain, w, f"mapped {n}")
+        equal(chain.delivered(f"mapped {n}", 2)["Return-Path"], "<quiet@elsewhere.example>")
+
+
+def test_added_recipient_that_cannot_be_looked_up(chain):
+    """Nobody is lost for an entry that makes no sense: the client comes again."""
+    answers(eom=packet(b"+", texts("<torn@virt.example>")) + packet(b"c"))
+    with smtp(chain) as w:
+        message(chain, w, "later", code=451)
+        answers()
+        message(chain, w, "after it")
+    chain.delivered("after it")
+    equal(chain.find("later"), None)
 
 
 def test_refusals_at_each_stage(chain):

@@ -421,8 +421,12 @@ TEST_CASE("actions of policy servers") {
   CHECK(parse_action("hold").hold);
   CHECK(parse_action("DISCARD quietly").discard);
   CHECK(parse_action("PREPEND X-A: b").prepend == "X-A: b");
-  CHECK(parse_action("PREPEND no field").ignored == "PREPEND");
+  CHECK(parse_action("PREPEND no field").ignored == "PREPEND no field");
   CHECK(parse_action("WARN odd").remark == "WARN odd");
-  CHECK(parse_action("FILTER smtp:x").ignored == "FILTER");
+  CHECK(parse_action("REDIRECT spam@example.org").redirect == "spam@example.org");
+  CHECK(parse_action("bcc watch@example.org").bcc == "watch@example.org");
+  CHECK(parse_action("REDIRECT <no path").ignored == "REDIRECT <no path");
+  CHECK(parse_action("BCC").ignored == "BCC");
+  CHECK(parse_action("FILTER smtp:x").ignored == "FILTER smtp:x");
   CHECK_FALSE(action_of("actionx=1\n"));
 }

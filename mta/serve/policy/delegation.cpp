@@ -2,6 +2,7 @@
 
 #include "base/strings.h"
 #include "message/header.h"
+#include "smtp/path.h"
 
 namespace mail::mta {
 namespace {
@@ -70,10 +71,12 @@ DelegationAnswer parse_action(std::string_view action) {
     answer.discard = true;
   else if (iequals(word, "WARN") || iequals(word, "INFO"))
     answer.remark = concat({word, " ", text});
+  else if ((iequals(word, "REDIRECT") || iequals(word, "BCC")) && smtp::parse_mailbox(text))
+    (iequals(word, "BCC") ? answer.bcc : answer.redirect) = text;
   else if (iequals(word, "PREPEND") && colon != std::string_view::npos && message::is_field_name(text.substr(0, colon)))
     answer.prepend = text;  // one line: an answer has no others
   else
-    answer.ignored = word;
+    answer.ignored = printable(action);
   return answer;
 }
 

@@ -23,14 +23,16 @@ struct DelegationQuestion {
 };
 std::string to_wire(const DelegationQuestion& question);
 
-/// What an action means here: a refusal, a wish for the message, or nothing (OK, DUNNO, permit). Others (REDIRECT,
-/// FILTER, BCC, …) are not done; `ignored` names such a one for the log.
+/// What an action means here: a refusal, a wish for the message, or nothing (OK, DUNNO, permit). Others (FILTER, or
+/// what is written wrongly) are not done; `ignored` names such a one for the log.
 struct DelegationAnswer {
   std::optional<smtp::Reply> refusal;
   bool hold = false;
   bool discard = false;
-  std::string prepend;  ///< A whole header field without its line end.
-  std::string remark;   ///< WARN, INFO: for the log.
+  std::string redirect;  ///< The address that gets the message instead of its recipients.
+  std::string bcc;       ///< One that gets a copy.
+  std::string prepend;   ///< A whole header field without its line end.
+  std::string remark;    ///< WARN, INFO: for the log.
   std::string ignored;
 };
 DelegationAnswer parse_action(std::string_view action);

@@ -238,10 +238,13 @@ ClientPolicy::Answer ClientPolicy::heed(const Result<std::string>& action) {
     return {};
   }
   auto answer = parse_action(*action);
-  if (!answer.ignored.empty()) log_event(LogLevel::warning, "policy_server", {{"ignored", answer.ignored}});
+  if (!answer.ignored.empty())
+    log_event(LogLevel::warning, "policy_server", {{"ignored", answer.ignored}, {"text", "no such action here"}});
   if (!answer.remark.empty()) log_event(LogLevel::info, "policy_server", {{"text", answer.remark}});
   wishes_.hold = wishes_.hold || answer.hold;
   wishes_.discard = wishes_.discard || answer.discard;
+  if (!answer.redirect.empty()) wishes_.redirect = std::move(answer.redirect);
+  if (!answer.bcc.empty()) wishes_.copies.push_back(std::move(answer.bcc));
   if (!answer.prepend.empty()) wishes_.prepend += concat({answer.prepend, "\r\n"});
   return std::move(answer.refusal);
 }

@@ -59,7 +59,10 @@ class ClientPolicy {
   struct Wishes {
     bool hold = false;
     bool discard = false;
-    std::string prepend;  ///< Whole header fields with their line ends.
+    std::string redirect;             ///< Where the message goes instead; empty: to its recipients.
+    std::vector<std::string> copies;  ///< Who gets it too.
+    std::string prepend;              ///< Whole header fields with their line ends.
+    bool changes_envelope() const { return hold || !redirect.empty() || !copies.empty(); }
   };
 
   ClientPolicy(Policy& policy, net::Loop& loop, net::Resolver& resolver, const net::SocketAddress& peer);

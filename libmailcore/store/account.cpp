@@ -332,7 +332,8 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
   MAIL_CHECK(check_quota(octets - std::min(octets, replaced.octets),
                          incoming.size() - std::min<std::size_t>(incoming.size(), replaced.messages)));
   MAIL_TRY(uids, target->add(incoming));
-  for (const auto& file : staged) file->taken();
+  for (std::size_t i = 0; i < staged.size(); ++i)
+    if (!incoming[i].carried) staged[i]->taken();
   const auto flushed = target->flush(flush);
   if (!flushed) {
     target->withdraw(uids);  // not durable, so it must not be there

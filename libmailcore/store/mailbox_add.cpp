@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <thread>
 
@@ -92,8 +93,6 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
     return tl::unexpected(done.error());
   }
   if (place_.usage) place_.usage(octets, static_cast<std::int64_t>(incoming.size()));
-  for (const auto& file : incoming)
-    if (file.carried && !file.link) (void)disk.unlink(*file.from, file.from_name);
   return uids;
 }
 
@@ -229,11 +228,19 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
   if (!added) return tl::unexpected(std::move(added).error());
   out.destination = std::move(*added);
   auto flushed = to.flush();
-  if (!flushed && !move) to.withdraw(out.destination);  // not durable, so it must not be there
+  const bool carried = std::ranges::any_of(incoming, &Incoming::carried);
+  if (!flushed && (!move || carried)) {
+    to.withdraw(out.destination);  // not durable, so it must not be there
+    return tl::unexpected(std::move(flushed).error());
+  }
   if (move) {
     MAIL_TRY(writing, begin());
     Stamp before = image_.stamp;
-    for (const auto& file : incoming) expect(*file.from, file.from_name);
+    for (const auto& file : incoming) {
+      expect(*file.from, file.from_name);
+      // Not before it is durable on the other file system: nothing orders the two.
+      if (file.carried) (void)context_->disk->unlink(*file.from, file.from_name);
+    }
     std::int64_t octets = 0;
     for (const auto& file : incoming) octets += static_cast<std::int64_t>(file.row.file_octets);
     if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(incoming.size()));

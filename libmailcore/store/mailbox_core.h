@@ -118,7 +118,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Status compact_files(bool closing);  ///< New snapshot where the log has grown long; a shorter uid list.
 
   // mailbox_add.cpp
-  /// Moves or links the files into `cur`, gives UIDs. Not durable before flush(). All or nothing.
+  /// Moves or links the files into `cur`, gives UIDs. Not durable before flush(). All or nothing. What was carried from
+  /// another file system is still there too: the caller removes it after the flush.
   /// @param renamed  asked where a source is not there: gives it the name it has now, or false
   Result<UidSet> add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed = {});
   /// Copies a file from another file system into `tmp`, durable, and moves it from there.

@@ -72,8 +72,9 @@ void age_locks(const std::filesystem::path& root) {
 using Action = std::function<bool(Bench&)>;  ///< Returns whether it was acknowledged.
 using Check = std::function<void(Bench&, bool acknowledged)>;
 
+/// `split`: the mailboxes are on different file systems.
 /// Runs the action with the power lost after each number of calls, then checks.
-void each_loss(const Action& action, const Check& check) {
+void each_loss(const Action& action, const Check& check, bool split = false) {
   for (const auto loss : {Loss::all, Loss::data, Loss::half_data}) {
     for (int calls = 0; calls < 2000; ++calls) {
       mail::test::TemporaryDirectory dir;
@@ -81,6 +82,7 @@ void each_loss(const Action& action, const Check& check) {
       prepare(maildir);
       bool acknowledged = false, finished = false;
       FaultyDisk disk(dir.path().string(), calls);
+      if (split) disk.split();
       try {
         Bench bench(maildir, careful(), disk);
         acknowledged = action(bench);
@@ -98,12 +100,13 @@ void each_loss(const Action& action, const Check& check) {
 }
 
 /// Runs the action with each single call failing (no space), then checks in the same process and in a new one.
-void each_failure(const Action& action, const Check& check) {
+void each_failure(const Action& action, const Check& check, bool split = false) {
   for (int calls = 0; calls < 2000; ++calls) {
     mail::test::TemporaryDirectory dir;
     const auto maildir = dir / "Maildir";
     prepare(maildir);
     FaultyDisk disk(dir.path().string(), calls, ENOSPC);
+    if (split) disk.split();
     bool finished = false;
     INFO("ENOSPC at call " << calls);
     try {
@@ -304,5 +307,33 @@ TEST_CASE("an index that is deleted, cut, flipped or of another version is notic
       });
       CHECK(count == 3);
     }
+  }
+}
+
+TEST_CASE("COPY and MOVE to another file system survive the loss of power, too", "[crash]") {
+  for (const bool move : {false, true}) {
+    const Action action = [&](Bench& bench) {
+      auto view = bench.select();
+      return static_cast<bool>(move ? view->move(all(), "Other") : view->copy(all(), "Other"));
+    };
+    const Check check = [&](Bench& bench, bool acknowledged) {
+      const auto inbox = look(bench, "INBOX"), other = look(bench, "Other");
+      if (!move) originals_stay(inbox);
+      for (const auto* subject : {"m1", "m2", "m3"}) {
+        INFO(subject << (move ? " moved" : " copied"));
+        CHECK(inbox.uids.count(subject) <= 1);
+        CHECK(other.uids.count(subject) <= 1);
+        CHECK(inbox.uids.count(subject) + other.uids.count(subject) >= 1);
+      }
+      if (acknowledged) CHECK(other.subjects.size() == 3);
+    };
+    each_loss(action, check, true);
+    each_failure(
+        action,
+        [&](Bench& bench, bool acknowledged) {
+          check(bench, acknowledged);
+          if (!acknowledged) CHECK(look(bench, "Other").subjects.empty());
+        },
+        true);
   }
 }

@@ -67,6 +67,16 @@ void FaultyDisk::heal() {
   left_ = kNever;
 }
 
+void FaultyDisk::split() {
+  const std::lock_guard lock(mutex_);
+  split_ = true;
+}
+
+bool FaultyDisk::apart(const Directory& from, const Directory& to) const {
+  const auto parent = [](const Directory& directory) { return std::filesystem::path(directory.path()).parent_path(); };
+  return split_ && parent(from) != parent(to);
+}
+
 void FaultyDisk::cut_power() {
   const std::lock_guard lock(mutex_);
   stopped_ = true;
@@ -262,12 +272,14 @@ Status FaultyDisk::close(UniqueFd fd) {
 Status FaultyDisk::rename(const Directory& from, const std::string& old_name, const Directory& to,
                           const std::string& new_name) {
   const std::lock_guard lock(mutex_);
+  if (apart(from, to)) return fail_errno("renaming", new_name, EXDEV);
   return turn() == Turn::go ? Disk::system().rename(from, old_name, to, new_name) : refused("renaming");
 }
 
 Status FaultyDisk::link(const Directory& from, const std::string& old_name, const Directory& to,
                         const std::string& new_name) {
   const std::lock_guard lock(mutex_);
+  if (apart(from, to)) return fail_errno("linking", new_name, EXDEV);
   return turn() == Turn::go ? Disk::system().link(from, old_name, to, new_name) : refused("linking");
 }
 

@@ -36,6 +36,8 @@ class FaultyDisk final : public Disk {
   bool stopped() const;  ///< The power is out (or, with an error, the call has failed).
   int calls() const;     ///< Made so far.
   void heal();           ///< No call fails from now on.
+  /// From now on directories that do not lie in the same one are on different file systems: EXDEV between them.
+  void split();
   void cut_power();  ///< From now on every call fails (a process that is killed): its objects can be taken down before
                      ///< lose_power().
   /// Brings the tree to what is durable, and the power back. Whatever has files open must be gone before.
@@ -84,6 +86,8 @@ class FaultyDisk final : public Disk {
   mutable std::mutex mutex_;
   int calls_ = 0;
   bool stopped_ = false;
+  bool split_ = false;
+  bool apart(const Directory& from, const Directory& to) const;
   std::map<Inode, Node> nodes_;
 };
 

@@ -56,6 +56,7 @@ struct Command {
   bool polls = false;                ///< Looks at what other programs did to the mailbox first.
   /// The capability is told before login as well: some clients (Python's imaplib) ask once, at the start.
   bool announced_early = false;
+  bool ascii = false;  ///< Allowed where the server is UTF8=ONLY, whatever the client has enabled.
 };
 
 /// nullptr for an unknown name.

@@ -95,7 +95,10 @@ constexpr std::array kWords{
     CapabilityRow{"PARTIAL"},
     CapabilityRow{"URL-PARTIAL"},
     CapabilityRow{"OBJECTID"},
-    CapabilityRow{"UTF8=ACCEPT", nullptr, true},
+    CapabilityRow{"UTF8=ACCEPT", [](const Session& session) { return !session.environment().settings.imap.utf8_only; },
+                  true},
+    CapabilityRow{"UTF8=ONLY", [](const Session& session) { return session.environment().settings.imap.utf8_only; },
+                  true},
     CapabilityRow{"QUOTASET", [](const Session& session) { return is_administrator(session); }},
 };
 

@@ -142,12 +142,19 @@ void Session::act(const imap::CommandReader::Command& command) {
     settle(bad(state() == kNotAuthenticated            ? "Log in first"
                : command_->states == kNotAuthenticated ? "Already logged in"
                                                        : "Select a mailbox first"));
+  } else if (needs_utf8(*command_)) {
+    settle(no("[CANNOT] This server speaks UTF-8 only: ENABLE UTF8=ACCEPT first"));  // RFC 6855 section 6
   } else if (enabled_.uid_only && !uid_command_ && command_->name != "EXPUNGE" &&
              find_command(concat({"UID ", command_->name})) != nullptr) {
     settle(bad("[UIDREQUIRED] Message numbers are not used in this session"));  // RFC 9586 section 3.1
   } else {
     dispatch();
   }
+}
+
+bool Session::needs_utf8(const Command& command) const {
+  return environment_.settings.imap.utf8_only && !enabled_.utf8 && !command.ascii &&
+         (command.states & kNotAuthenticated) == 0;
 }
 
 void Session::dispatch() {

@@ -192,6 +192,7 @@ class Session {
   void act(const imap::CommandReader::Line& line);
   void act(const imap::CommandReader::Refused& refused);
   void stage_literal();
+  bool needs_utf8(const Command& command) const;  ///< And the client has not enabled it.
   void dispatch();
   /// True where the command is over.
   bool settle(Completion completion);

@@ -18,7 +18,7 @@ Completion compress(Session& session, imap::Arguments& arguments) {
 }
 
 constexpr std::array kCompressCommands{
-    Command{.name = "COMPRESS", .run = compress, .capability = "COMPRESS=DEFLATE"},
+    Command{.name = "COMPRESS", .run = compress, .capability = "COMPRESS=DEFLATE", .ascii = true},
 };
 
 }  // namespace

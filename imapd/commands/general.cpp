@@ -98,7 +98,12 @@ constexpr std::array kGeneralCommands{
     Command{.name = "CHECK", .run = check, .states = kSelected, .polls = true},
     Command{.name = "LOGOUT", .run = logout, .states = kAny},
     Command{.name = "ID", .run = id, .states = kAny, .capability = "ID"},
-    Command{.name = "ENABLE", .run = enable, .states = kLoggedIn, .capability = "ENABLE", .announced_early = true},
+    Command{.name = "ENABLE",
+            .run = enable,
+            .states = kLoggedIn,
+            .capability = "ENABLE",
+            .announced_early = true,
+            .ascii = true},
 };
 
 }  // namespace

@@ -156,7 +156,11 @@ constexpr std::array kLoginCommands{
     Command{.name = "STARTTLS", .run = start_tls, .states = kNotAuthenticated},
     Command{.name = "AUTHENTICATE", .run = authenticate, .states = kNotAuthenticated},
     Command{.name = "LOGIN", .run = login, .states = kNotAuthenticated},
-    Command{.name = "UNAUTHENTICATE", .run = unauthenticate, .states = kLoggedIn, .capability = "UNAUTHENTICATE"},
+    Command{.name = "UNAUTHENTICATE",
+            .run = unauthenticate,
+            .states = kLoggedIn,
+            .capability = "UNAUTHENTICATE",
+            .ascii = true},
 };
 
 }  // namespace

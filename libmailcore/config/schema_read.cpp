@@ -19,6 +19,8 @@ Rows read_rows() {
                                                   "Users who set quotas, and rights on everybody's mailboxes."),
       row<&Settings::imap, &Imap::message_limit>(
           "imap.message_limit", "Messages one command works on, the newest first (RFC 9738); 0: any number."),
+      row<&Settings::imap, &Imap::utf8_only>("imap.utf8_only",
+                                             "Whether clients must speak UTF-8 (UTF8=ONLY); most of today's do not."),
       row<&Settings::imap, &Imap::url_submitters>("imap.url_submitters",
                                                   "Users that fetch URLs for message submission (BURL)."),
 

@@ -235,6 +235,7 @@ struct Imap {
   std::string shared_list = "/var/lib/relais/shared-mailboxes";  ///< Who shares with whom, for LIST.
   std::vector<std::string> administrators;                       ///< Users who set quotas and everybody's rights.
   std::size_t message_limit = 0;  ///< Messages one command works on (RFC 9738); 0: any number.
+  bool utf8_only = false;         ///< UTF8=ONLY (RFC 6855 section 6): clients must ENABLE UTF8=ACCEPT.
   Strings url_submitters;         ///< Users that may fetch URLs made for `submit+` (RFC 4467).
 };
 

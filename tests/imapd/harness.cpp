@@ -38,6 +38,7 @@ ImapWorld::ImapWorld(const TranscriptSettings& settings, Disk& disk) {
   config.imap.errors = parse_decimal<std::size_t>(value_of(settings, "errors", "20")).value();
   config.imap.append_octets = {parse_decimal<std::uint64_t>(value_of(settings, "append_octets", "1000000")).value()};
   config.imap.line_octets = parse_decimal<std::size_t>(value_of(settings, "line_octets", "65536")).value();
+  config.imap.utf8_only = is_set(settings, "utf8_only");
   if (const auto submitters = value_of(settings, "submitters"); !submitters.empty())
     config.imap.url_submitters = {submitters};
   users_ = std::move(*directory::Directory::open(directory::options_from(config)));

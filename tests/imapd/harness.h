@@ -32,7 +32,7 @@ class ImapWorld {
 /// `load=INBOX:basic.mbox,Sent:x.mbox`, `encrypted=1`, `plaintext=1`, `errors=N`, `append_octets=N`, `line_octets=N`,
 /// `separator=/`; `user2=bob`: whose the second session is, with nothing selected; `administrator=ann`,
 /// `message_limit=N`, `other_users=user`, `submitters=USER` (imap.url_submitters), `watch=1` (inotify), `poll=SECONDS`,
-/// `quota=OCTETS` (ann's).
+/// `quota=OCTETS` (ann's), `utf8_only=1`.
 class ImapConversation final : public Conversation {
  public:
   ImapConversation(std::shared_ptr<ImapWorld> world, const TranscriptSettings& settings, int number = 1);

@@ -47,7 +47,8 @@ imap::NumberSet numbers_of(const store::UidSet& uids) {
   return numbers;
 }
 
-/// The names that the sources mean, each once, in the order of the list. Those that do not exist are passed over.
+/// The names that the sources mean, each once, the user's own first. Those that do not exist are passed over. Others'
+/// mailboxes are among them as LIST shows them; whether they may be read is seen when they are opened.
 Result<std::vector<std::string>> mailboxes_of(Session& session, const std::vector<imap::MailboxFilter>& sources) {
   const char separator = session.environment().store->settings().separator;
   std::set<std::string> named, roots, parents;
@@ -66,7 +67,7 @@ Result<std::vector<std::string>> mailboxes_of(Session& session, const std::vecto
   }
   MAIL_TRY(entries, session.account().list());
   const auto meant = [&](const store::MailboxEntry& entry) {
-    if (all || (subscribed && entry.subscribed) || named.contains(entry.name)) return true;
+    if (named.contains(entry.name)) return true;
     auto at = entry.name.rfind(separator);
     if (at != std::string::npos && parents.contains(entry.name.substr(0, at))) return true;
     for (; at != std::string::npos; at = at == 0 ? std::string::npos : entry.name.rfind(separator, at - 1))
@@ -74,8 +75,14 @@ Result<std::vector<std::string>> mailboxes_of(Session& session, const std::vecto
     return false;
   };
   std::vector<std::string> names;
-  for (const auto& entry : entries)
-    if (entry.exists && meant(entry)) names.push_back(entry.name);
+  for (const auto& entry : entries) {
+    const bool wanted = subscribed && entry.subscribed;
+    if (entry.exists && (all || wanted || meant(entry))) names.push_back(entry.name);
+    if (!entry.exists && wanted) named.insert(entry.name);  // another user's, perhaps
+  }
+  if (!roots.empty() || !parents.empty())
+    for (const auto& entry : foreign_mailboxes(session))
+      if (entry.exists && meant(entry)) named.insert(entry.name);
   for (const auto& name : named)
     if (foreign_name(session.environment(), name)) names.push_back(name);
   return names;

@@ -49,23 +49,6 @@ void answer_search(Session& session, imap::ReturnOptions options, const store::U
   send_esearch(session, answer);
 }
 
-/// Those that the key names by their numbers; the limit on messages (RFC 9738 section 3.1) counts these.
-Result<store::UidSet> messages_to_look_at(Session& session, const imap::SearchKey& key) {
-  using Kind = imap::SearchKey::Kind;
-  auto messages = everything(session.view());
-  if (session.environment().settings.imap.message_limit == 0) return messages;
-  const auto narrow = [&](const imap::SearchKey& one) -> Status {
-    if (one.kind != Kind::sequence && one.kind != Kind::uid) return {};
-    MAIL_TRY(named, session.messages_of(one.set, one.kind == Kind::uid, true));
-    messages = intersection(messages, named);
-    return {};
-  };
-  MAIL_CHECK(narrow(key));
-  if (key.kind == Kind::all)
-    for (const auto& child : key.children) MAIL_CHECK(narrow(child));
-  return messages;
-}
-
 Completion search(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(search, imap::take_search_arguments(arguments));
   if (auto refused = decode_charset(search.key, search.charset)) return *refused;

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "imapd/commands/esearch.h"
 #include "imapd/commands/families.h"
+#include "imapd/message_limit.h"
 #include "imapd/search_evaluator.h"
 #include "imapd/session.h"
 
@@ -21,7 +22,8 @@ struct Found {
   imap::SearchKey key{};
 };
 
-Found find(Session& session, imap::Arguments& arguments) {
+/// @param whole  without all of the messages there is no answer: RFC 9738 section 3.3
+Found find(Session& session, imap::Arguments& arguments, bool whole) {
   const auto give_up = [](Completion completion) { return Found{{}, std::move(completion)}; };
   auto charset = arguments.astring();
   if (!charset) return give_up(bad(charset.error().text));
@@ -32,6 +34,11 @@ Found find(Session& session, imap::Arguments& arguments) {
   if (auto refused = decode_charset(*key, to_upper(*charset))) return give_up(*refused);
   if (auto refused = insert_filters(session, *key, to_upper(*charset))) return give_up(*refused);
   if (asks_for_modseq(*key)) session.use_condstore();
+  if (whole) {
+    const auto looked_at = messages_to_look_at(session, *key);
+    if (!looked_at) return give_up(bad(looked_at.error().text));
+    if (auto refusal = over_limit(session, *looked_at); !refusal.empty()) return give_up(no(std::move(refusal)));
+  }
   SearchEvaluator evaluator(session);
   const auto all = everything(session.view());
   const bool ready = all.count() <= kMostInline && evaluator.ready(*key, all) && session.view().has_summaries(all) &&
@@ -73,7 +80,7 @@ Completion sort(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(wanted, look_up(options.update_attributes));
   IMAPD_TRY(keys, imap::take_sort_keys(arguments));
   IMAPD_CHECK(arguments.space());
-  auto found = find(session, arguments);
+  auto found = find(session, arguments, false);
   if (found.instead) return *found.instead;
   const auto order = session.environment()
                          .columns->of(session.view(), found.uids)
@@ -111,7 +118,7 @@ Completion thread(Session& session, imap::Arguments& arguments) {
   const std::string name = to_upper(algorithm);
   if (name != "REFERENCES" && name != "REFS" && name != "ORDEREDSUBJECT") return bad("Unknown threading algorithm");
   IMAPD_CHECK(arguments.space());
-  const auto found = find(session, arguments);
+  const auto found = find(session, arguments, true);
   if (found.instead) return *found.instead;
   const auto threads = session.environment()
                            .columns->of(session.view(), found.uids)

@@ -54,7 +54,8 @@ class NotifyNews final : public Work {
     taken_ = true;
     std::lock_guard lock(notify_.pending_->mutex);
     changes_.swap(notify_.pending_->others);
-    names_changed_ = std::ranges::any_of(changes_, [](const auto& c) { return c.kind != Change::metadata; });
+    names_changed_ = std::ranges::any_of(
+        changes_, [](const auto& c) { return c.kind != Change::metadata && c.kind != Change::rights; });
     for (const auto& mailbox : notify_.pending_->messages) changes_.push_back({Change::messages, mailbox});
     notify_.pending_->messages.clear();
     lost_ = notify_.pending_->lost;
@@ -157,14 +158,23 @@ std::string Notify::told_name(const Source& source, const std::string& mailbox) 
   return source.owner.empty() ? mailbox : name_for_others(session_.environment(), source.owner, mailbox);
 }
 
-/// The mailboxes of the account whose messages are told of, as the account knows them.
+/// The mailboxes of the account that something may be told of which only a look into them shows, as the account knows
+/// them. Of others' mailboxes that is everything, as the rights may change.
 Result<std::vector<std::string>> Notify::watched_names(const Source& source) {
+  const unsigned inside = source.owner.empty() ? imap::kMessageEvents | imap::kMailboxMetadataChange : 0xffU;
   MAIL_TRY(entries, source.account->list());
   std::vector<std::string> names;
   for (const auto& entry : entries)
-    if (entry.exists && (events_of(told_name(source, entry.name)) & imap::kMessageEvents) != 0)
-      names.push_back(entry.name);
+    if (entry.exists && (events_of(told_name(source, entry.name)) & inside) != 0) names.push_back(entry.name);
   return names;
+}
+
+/// What is known of it already stays: a change is told of by tell_rights().
+void Notify::look_up_access(const Source& source, const std::string& mailbox) {
+  auto name = told_name(source, mailbox);
+  if (access_.contains(name)) return;
+  Place place{.account = source.account, .name = mailbox, .owner = source.owner, .rights = {}};
+  if (find_rights(session_, place)) access_[std::move(name)].seen = store::has_right(place.rights, 'l');
 }
 
 Status Notify::watch() {
@@ -175,6 +185,8 @@ Status Notify::watch() {
     MAIL_TRY(names, watched_names(source));
     all += names.size();
     if (all > kMostMailboxes) return fail(Error::Kind::refused, "too many mailboxes to watch");
+    if (!source.owner.empty())
+      for (const auto& name : names) look_up_access(source, name);
     MAIL_TRY(token, source.account->watch(names));
     source.watch = std::move(token);  // the old one goes after the new one is there: what both watch stays watched
   }
@@ -282,9 +294,7 @@ void Notify::tell_name(const std::string& mailbox, std::string_view old_name) {
     if (!found->special_use.empty()) attributes.push_back(found->special_use);
   }
   auto& out = session_.out();
-  out += concat({"* LIST (", join(attributes, " "), ") \"",
-                 std::string_view(&session_.environment().store->settings().separator, 1), "\" "});
-  session_.append_mailbox(mailbox);
+  append_list(join(attributes, " "), mailbox);
   if (!old_name.empty()) {
     out += " (\"OLDNAME\" (";
     session_.append_mailbox(old_name);
@@ -321,7 +331,36 @@ void Notify::tell(const store::AccountChange& change) {
     }
     case Change::metadata:
       return tell_note(mailbox, change.entry);
+    case Change::rights:
+      return tell_rights(mailbox);
   }
+}
+
+/// Section 5.9: the mailbox is seen no longer, or again. All else asks for the rights each time.
+void Notify::tell_rights(const std::string& mailbox) {
+  const auto events = events_of(mailbox);
+  if (events == 0) return;
+  const auto place = find_place(session_, mailbox);
+  if (!place || !*place) return;  // gone meanwhile, or nothing is known now
+  const bool seen = store::has_right((*place)->rights, 'l');
+  auto& known = access_.try_emplace(mailbox, Access{.seen = !(*place)->foreign(), .refused = false}).first->second;
+  if (known.seen == seen) return;
+  known.seen = seen;
+  told_.erase(std::hash<std::string>{}(mailbox));
+  if (!seen) {
+    append_list("\\NoAccess", mailbox);
+    session_.out() += "\r\n";
+  } else if (known.refused || (events & imap::kMailboxName) != 0) {
+    tell_name(mailbox, {});
+  }
+  known.refused = !seen;
+}
+
+/// `* LIST (\Attribute) "/" name`
+void Notify::append_list(std::string_view attributes, const std::string& mailbox) {
+  session_.out() += concat({"* LIST (", attributes, ") \"",
+                            std::string_view(&session_.environment().store->settings().separator, 1), "\" "});
+  session_.append_mailbox(mailbox);
 }
 
 /// METADATA of one entry, by its name alone (sections 5.6 and 5.7).
@@ -348,6 +387,7 @@ void Notify::overflow() {
   groups_.clear();
   selected_ = {};
   told_.clear();
+  access_.clear();
   std::lock_guard lock(pending_->mutex);
   pending_->messages.clear();
   pending_->others.clear();

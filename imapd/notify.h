@@ -4,6 +4,7 @@
 // threads: names wait here, each once, until the session asks a worker to look at them.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -45,8 +46,8 @@ class Notify {
   /// Tells what has come.
   std::unique_ptr<Work> news();
 
-  /// While this lives, what its thread does to names, subscriptions and METADATA is the session's own doing: it need
-  /// not be told of it (section 5).
+  /// While this lives, what its thread does to names, subscriptions, METADATA and rights is the session's own doing: it
+  /// need not be told of it (section 5).
   class Acting {
    public:
     explicit Acting(const Session& session);
@@ -89,6 +90,7 @@ class Notify {
   void find_sources();
   Status watch();
   void look_up_subscriptions();
+  void look_up_access(const Source& source, const std::string& mailbox);
   Result<std::vector<std::string>> watched_names(const Source& source);
   std::string told_name(const Source& source, const std::string& mailbox) const;
   unsigned events_of(std::string_view mailbox) const;
@@ -97,6 +99,8 @@ class Notify {
   void tell_status(const std::string& mailbox, bool all);
   void tell_name(const std::string& mailbox, std::string_view old_name);
   void tell_note(const std::string& mailbox, const std::string& entry);
+  void tell_rights(const std::string& mailbox);
+  void append_list(std::string_view attributes, const std::string& mailbox);
   void overflow();
 
   Session& session_;
@@ -105,7 +109,13 @@ class Notify {
   std::set<std::string, std::less<>> subscribed_;  ///< Kept where a group is about them.
   std::shared_ptr<Pending> pending_ = std::make_shared<Pending>();
   std::unordered_map<std::size_t, Told> told_;  ///< By hash of the name: what the client knows of it.
-  std::vector<Source> sources_;                 ///< Own first.
+  /// Of others' mailboxes, and of those whose rights have changed: whether the client may see it, and whether it has
+  /// heard \NoAccess.
+  struct Access {
+    bool seen = false, refused = false;
+  };
+  std::map<std::string, Access> access_;
+  std::vector<Source> sources_;  ///< Own first.
 };
 
 }  // namespace mail::imapd

@@ -77,6 +77,7 @@ struct AccountChange {
     renamed,  ///< From `old_name`, with its children.
     subscription,
     metadata,  ///< `entry` of `mailbox`, or of the account where that is empty.
+    rights,    ///< The list of `mailbox`.
   } kind = Kind::messages;
   std::string mailbox;
   std::string old_name{};
@@ -154,10 +155,11 @@ class Account {
   /// the thread that does it, or one of the store's; must not call the account. Destroying the token ends it (and waits
   /// for a running call).
   virtual std::shared_ptr<void> on_change(std::function<void(const AccountChange&)> changed) = 0;
-  /// [disk] As long as the token lives, on_change() also hears of what other programs do to the names and subscriptions
-  /// of the account, and to the messages of `mailboxes`, which need not be open for that; those that do not exist are
-  /// passed over. All tokens share the kernel's watches. Without inotify the folders are looked at every
-  /// StoreSettings::poll. Error ENOSPC: the kernel, or this process, has no room for so many watches.
+  /// [disk] As long as the token lives, on_change() also hears of what other programs do to the names, subscriptions
+  /// and METADATA of the account, and to the messages, METADATA and rights of `mailboxes`, which need not be open for
+  /// that; those that do not exist are passed over. All tokens share the kernel's watches. Without inotify the folders
+  /// are looked at every StoreSettings::poll. Error ENOSPC: the kernel, or this process, has no room for so many
+  /// watches.
   virtual Result<std::shared_ptr<void>> watch(std::span<const std::string> mailboxes) = 0;
 };
 

@@ -94,7 +94,8 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   UidValidity new_uid_validity();
   Result<std::map<std::string, std::string>> read_properties(const Directory& folder);
   QuotaLimits limits_in_force();  ///< What SETQUOTA has set, else the location's.
-  Status change_property(const Directory& folder, const std::string& key, const std::optional<std::string>& value);
+  Status change_property(const Directory& folder, const std::string& mailbox, const std::string& key,
+                         const std::optional<std::string>& value);
   Result<std::map<std::string, std::string>> read_server_properties();
   /// Reads, changes and writes them under their lock; `change` says whether there is something to write.
   Status change_server_properties(const std::function<bool(std::map<std::string, std::string>&)>& change);
@@ -103,6 +104,8 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   std::string use_of(const std::string& name, const Directory* folder);
   void tell_changed(const AccountChange& change);
   void tell_names_changed();
+  Status change_acl(const Directory& folder, const std::string& mailbox, const std::string& identifier,
+                    const std::optional<Rights>& rights);
   Result<std::shared_ptr<FolderWatch>> watch_folder(const std::string& name);
   std::int64_t folder_times(const std::string& name);
   void watch_names();
@@ -154,6 +157,18 @@ class AccountImpl final : public Account, public std::enable_shared_from_this<Ac
   std::recursive_mutex names_mutex_;
   std::map<std::string, KnownName> known_names_;
   bool names_known_ = false;
+  /// Of what is watched, METADATA and rights as they were told last. notes_mutex_ is held while this process changes
+  /// them, for the same reason.
+  struct Notes {
+    std::map<std::string, std::string> entries;
+    std::map<std::string, Rights> rights;
+  };
+  Notes read_notes(const std::string& mailbox);
+  void tell_notes_changed(const std::string& mailbox);
+  void changed_here(const std::string& mailbox, const std::map<std::string, std::string>& before,
+                    const std::map<std::string, std::string>& after);
+  std::mutex notes_mutex_;
+  std::map<std::string, Notes> known_notes_;  ///< By mailbox; the account's own under "".
   std::mutex watch_mutex_;
   std::map<std::string, std::weak_ptr<FolderWatch>> folder_watches_;
   std::shared_ptr<void> root_watch_;

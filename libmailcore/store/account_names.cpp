@@ -195,7 +195,7 @@ Status AccountImpl::create(std::string_view name, std::string_view special_use) 
     MAIL_TRY(marker, disk.open(directory, "maildirfolder", O_WRONLY | O_CREAT,
                                0600));  // Maildir++: tells delivery programs that this is a folder
     MAIL_CHECK(disk.close(std::move(marker)));
-    if (!special_use.empty()) MAIL_CHECK(change_property(directory, "special-use", std::string(special_use)));
+    if (!special_use.empty()) MAIL_CHECK(change_property(directory, normal, "special-use", std::string(special_use)));
     if (!context_->settings.flush) return {};
     MAIL_CHECK(disk.sync_directory(directory));
     return disk.sync_directory(root_);

@@ -39,16 +39,35 @@ Result<std::map<std::string, std::string>> AccountImpl::read_properties(const Di
   return parse_properties(text);
 }
 
-Status AccountImpl::change_property(const Directory& folder, const std::string& key,
+Status AccountImpl::change_property(const Directory& folder, const std::string& mailbox, const std::string& key,
                                     const std::optional<std::string>& value) {
   MAIL_TRY(lock, Dotlock::take(*context_->disk, folder, kProperties + ".lock"));
   (void)lock;
+  std::lock_guard noting(notes_mutex_);
   MAIL_TRY(properties, read_properties(folder));
+  const auto before = properties;
   if (value)
     properties[key] = *value;
   else
     properties.erase(key);
-  return replace_file(*context_->disk, folder, kProperties, format_properties(properties), context_->settings.flush);
+  MAIL_CHECK(
+      replace_file(*context_->disk, folder, kProperties, format_properties(properties), context_->settings.flush));
+  changed_here(mailbox, before, properties);
+  return {};
+}
+
+/// What the kernel tells of it is no news then. What others changed just before still is.
+void AccountImpl::changed_here(const std::string& mailbox, const std::map<std::string, std::string>& before,
+                               const std::map<std::string, std::string>& after) {
+  const auto known = known_notes_.find(mailbox);
+  if (known == known_notes_.end()) return;
+  auto& entries = known->second.entries;
+  for (const auto& [key, value] : before)
+    if (!after.contains(key)) entries.erase(key);
+  for (const auto& [key, value] : after) {
+    const auto was = before.find(key);
+    if (key.starts_with('/') && (was == before.end() || was->second != value)) entries[key] = value;
+  }
 }
 
 Result<std::map<std::string, std::string>> AccountImpl::read_server_properties() {
@@ -59,10 +78,14 @@ Result<std::map<std::string, std::string>> AccountImpl::read_server_properties()
 Status AccountImpl::change_server_properties(const std::function<bool(std::map<std::string, std::string>&)>& change) {
   MAIL_TRY(lock, Dotlock::take(*context_->disk, root_, kServerProperties + ".lock"));
   (void)lock;
+  std::lock_guard noting(notes_mutex_);
   MAIL_TRY(properties, read_server_properties());
+  const auto before = properties;
   if (!change(properties)) return {};
-  return replace_file(*context_->disk, root_, kServerProperties, format_properties(properties),
-                      context_->settings.flush);
+  MAIL_CHECK(
+      replace_file(*context_->disk, root_, kServerProperties, format_properties(properties), context_->settings.flush));
+  changed_here({}, before, properties);
+  return {};
 }
 
 Result<std::optional<std::string>> AccountImpl::access_key(std::string_view mailbox_id) {
@@ -97,7 +120,7 @@ Status AccountImpl::set_special_use(std::string_view name, std::string_view spec
   if (!special_use.empty() && !is_special_use(special_use)) return fail(Error::Kind::refused, "not a special use");
   MAIL_TRY(normal, normal_name(name, rules()));
   MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
-  MAIL_CHECK(change_property(folder, "special-use",
+  MAIL_CHECK(change_property(folder, normal, "special-use",
                              special_use.empty() ? std::nullopt : std::optional(std::string(special_use))));
   std::lock_guard lock(list_mutex_);
   list_cache_.root_time = -1;
@@ -123,6 +146,7 @@ Status AccountImpl::set_metadata(std::string_view mailbox, std::string_view entr
   const auto key = to_lower(entry);
   if (!key.starts_with("/private/") && !key.starts_with("/shared/"))
     return fail(Error::Kind::refused, "not an entry name");
+  std::string normal;
   if (mailbox.empty()) {
     MAIL_CHECK(change_server_properties([&](auto& properties) {
       if (value)
@@ -131,12 +155,12 @@ Status AccountImpl::set_metadata(std::string_view mailbox, std::string_view entr
         properties.erase(key);
       return true;
     }));
-    tell_changed({AccountChange::Kind::metadata, {}, {}, key});
-    return {};
+  } else {
+    MAIL_TRY(name, normal_name(mailbox, rules()));
+    MAIL_TRY(folder, open_folder(folder_of(name, rules())));
+    MAIL_CHECK(change_property(folder, name, key, value));
+    normal = std::move(name);
   }
-  MAIL_TRY(normal, normal_name(mailbox, rules()));
-  MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
-  MAIL_CHECK(change_property(folder, key, value));
   tell_changed({AccountChange::Kind::metadata, normal, {}, key});
   return {};
 }
@@ -158,16 +182,31 @@ Status AccountImpl::set_acl(std::string_view mailbox, std::string_view identifie
     return fail(Error::Kind::refused, "not an identifier");
   MAIL_TRY(normal, normal_name(mailbox, rules()));
   MAIL_TRY(folder, open_folder(folder_of(normal, rules())));
+  MAIL_CHECK(change_acl(folder, normal, std::string(identifier), rights));
+  tell_changed({AccountChange::Kind::rights, normal});
+  return {};
+}
+
+Status AccountImpl::change_acl(const Directory& folder, const std::string& mailbox, const std::string& identifier,
+                               const std::optional<Rights>& rights) {
   MAIL_TRY(lock, Dotlock::take(*context_->disk, folder, kAcl + ".lock"));
   (void)lock;
+  std::lock_guard noting(notes_mutex_);
   MAIL_TRY(text, read_small(*context_->disk, folder, kAcl));
   auto entries = parse_acl(text);
-  if (rights)
-    entries[std::string(identifier)] = *rights;
-  else
-    entries.erase(std::string(identifier));
-  if (entries.empty()) return text.empty() ? Status{} : context_->disk->unlink(folder, kAcl);
-  return replace_file(*context_->disk, folder, kAcl, format_acl(entries), context_->settings.flush);
+  const auto change = [&](auto& acl) {
+    if (rights)
+      acl[identifier] = *rights;
+    else
+      acl.erase(identifier);
+  };
+  change(entries);
+  if (!entries.empty())
+    MAIL_CHECK(replace_file(*context_->disk, folder, kAcl, format_acl(entries), context_->settings.flush));
+  else if (!text.empty())
+    MAIL_CHECK(context_->disk->unlink(folder, kAcl));
+  if (const auto known = known_notes_.find(mailbox); known != known_notes_.end()) change(known->second.rights);
+  return {};
 }
 
 QuotaLimits AccountImpl::quota_limits() const { return limits_; }

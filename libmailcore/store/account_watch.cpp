@@ -10,13 +10,16 @@ namespace mail::store {
 
 /// A mailbox that somebody asked to be watched: by the kernel, or by its times.
 struct FolderWatch {
-  std::shared_ptr<void> fresh, cur;
+  std::shared_ptr<void> fresh, cur, folder;
   std::int64_t times = 0;
 };
 
 namespace {
 constexpr std::uint32_t kComesAndGoes = IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE;
-}
+constexpr std::string_view kServerNotes = "relais-account";
+
+bool holds_notes(std::string_view name) { return name.empty() || name == "relais-mailbox" || name == "dovecot-acl"; }
+}  // namespace
 
 void AccountImpl::Listeners::tell(const AccountChange& change) {
   std::lock_guard lock(mutex);
@@ -94,12 +97,48 @@ void AccountImpl::watch_names() {
   names_known_ = true;
   if (const auto store = store_.lock())
     root_watch_ = store->watch_directory(root_, kComesAndGoes, true, [self = weak_from_this()](std::string_view name) {
-      const bool concerns = name.empty() || name.front() == '.' || name == "subscriptions";
-      if (const auto account = self.lock(); account && concerns) account->tell_names_changed();
+      const auto account = self.lock();
+      if (!account) return;
+      if (name.empty() || name.front() == '.' || name == "subscriptions") account->tell_names_changed();
+      if (name.empty() || name == kServerNotes) account->tell_notes_changed({});
     });
+  {
+    std::lock_guard noting(notes_mutex_);
+    known_notes_.emplace(std::string(), read_notes({}));
+  }
   known_names_.clear();
   if (const auto names = list())
     for (const auto& entry : *names) known_names_[entry.name] = {entry.exists, entry.subscribed};
+}
+
+/// What cannot be read now is as if it were not there; the next look finds it.
+AccountImpl::Notes AccountImpl::read_notes(const std::string& mailbox) {
+  Notes notes;
+  if (auto entries = metadata(mailbox)) notes.entries = *std::move(entries);
+  if (!mailbox.empty())
+    if (auto rights = acl(mailbox)) notes.rights = *std::move(rights);
+  return notes;
+}
+
+void AccountImpl::tell_notes_changed(const std::string& mailbox) {
+  using Kind = AccountChange::Kind;
+  std::vector<AccountChange> changes;
+  {
+    std::lock_guard noting(notes_mutex_);
+    const auto known = known_notes_.find(mailbox);
+    if (known == known_notes_.end()) return;
+    auto now = read_notes(mailbox);
+    const auto before = std::exchange(known->second, std::move(now));
+    const auto& after = known->second;
+    for (const auto& [entry, value] : before.entries)
+      if (!after.entries.contains(entry)) changes.push_back({Kind::metadata, mailbox, {}, entry});
+    for (const auto& [entry, value] : after.entries) {
+      const auto was = before.entries.find(entry);
+      if (was == before.entries.end() || was->second != value) changes.push_back({Kind::metadata, mailbox, {}, entry});
+    }
+    if (before.rights != after.rights) changes.push_back({Kind::rights, mailbox});
+  }
+  for (const auto& change : changes) listeners_->tell(change);
 }
 
 std::int64_t AccountImpl::folder_times(const std::string& name) {
@@ -123,9 +162,19 @@ Result<std::shared_ptr<FolderWatch>> AccountImpl::watch_folder(const std::string
   if (store && store->watches() && !on_network(folder->cur.fd())) {
     watch->fresh = store->watch_directory(folder->fresh, kComesAndGoes, false, happened);
     watch->cur = store->watch_directory(folder->cur, kComesAndGoes, false, happened);
-    if (!watch->fresh || !watch->cur) return fail_errno("watching", folder->cur.path(), ENOSPC);
+    if (const auto directory = open_folder(folder_of(name, rules())))
+      watch->folder = store->watch_directory(*directory, kComesAndGoes, true,
+                                             [self = weak_from_this(), name](std::string_view file) {
+                                               if (const auto account = self.lock(); account && holds_notes(file))
+                                                 account->tell_notes_changed(name);
+                                             });
+    if (!watch->fresh || !watch->cur || !watch->folder) return fail_errno("watching", folder->cur.path(), ENOSPC);
   } else {
     watch->times = folder_times(name);
+  }
+  {
+    std::lock_guard noting(notes_mutex_);
+    known_notes_[name] = read_notes(name);
   }
   folder_watches_[name] = watch;
   return watch;
@@ -140,6 +189,10 @@ Result<std::shared_ptr<void>> AccountImpl::watch(std::span<const std::string> ma
       std::lock_guard naming(account->names_mutex_);
       std::lock_guard lock(account->watch_mutex_);
       std::erase_if(account->folder_watches_, [](const auto& entry) { return entry.second.expired(); });
+      std::lock_guard noting(account->notes_mutex_);
+      std::erase_if(account->known_notes_, [&](const auto& entry) {
+        return entry.first.empty() ? account->watch_tokens_ == 1 : !account->folder_watches_.contains(entry.first);
+      });
       if (--account->watch_tokens_ > 0) return;
       account->root_watch_.reset();
       account->names_known_ = false;
@@ -165,7 +218,7 @@ Result<std::shared_ptr<void>> AccountImpl::watch(std::span<const std::string> ma
 }
 
 void AccountImpl::poll_watched() {
-  std::vector<std::string> changed;
+  std::vector<std::string> changed, looked_at;
   bool by_times = false;
   {
     std::lock_guard lock(watch_mutex_);
@@ -173,12 +226,16 @@ void AccountImpl::poll_watched() {
       const auto watch = weak.lock();
       if (!watch || watch->fresh) continue;
       by_times = true;
+      looked_at.push_back(name);
       const auto times = folder_times(name);
       if (std::exchange(watch->times, times) != times) changed.push_back(name);
     }
   }
   for (const auto& name : changed) listeners_->tell({AccountChange::Kind::messages, name});
-  if (by_times) tell_names_changed();
+  for (const auto& name : looked_at) tell_notes_changed(name);
+  if (!by_times) return;
+  tell_names_changed();
+  tell_notes_changed({});
 }
 
 }  // namespace mail::store

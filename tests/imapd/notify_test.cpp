@@ -32,7 +32,8 @@ void hears_of_other_programs(const test::TranscriptSettings& settings) {
   test::ImapConversation session(world, settings);
   session.greeting();
   session.receive(
-      "a NOTIFY SET STATUS (personal (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n");
+      "a NOTIFY SET STATUS (personal (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange "
+      "MailboxMetadataChange ServerMetadataChange))\r\n");
   const fs::path root = world->maildir("ann");
   const auto lists = root / ".Lists";
 
@@ -49,6 +50,24 @@ void hears_of_other_programs(const test::TranscriptSettings& settings) {
   const auto base = named.filename().string().substr(0, named.filename().string().find(":2,"));
   fs::rename(named, lists / "cur" / (base + ":2,S"));
   CHECK(wait_for(session, "UNSEEN 1").find("* STATUS Lists (UNSEEN 1 UIDVALIDITY ") != std::string::npos);
+
+  // Notes, by another server of ours.
+  const auto put = [](const fs::path& folder, const std::string& file, const std::string& text) {
+    std::ofstream(folder / (file + ".part")) << text;
+    fs::rename(folder / (file + ".part"), folder / file);
+  };
+  put(lists, "relais-mailbox", "/shared/comment\tx\n");
+  CHECK(wait_for(session, "comment") == "* METADATA Lists /shared/comment\r\n");
+  put(lists, "relais-mailbox", "/shared/comment\ty\n/private/other\tz\nspecial-use\t\\Sent\n");
+  const auto both = wait_for(session, "comment");
+  CHECK(both.find("* METADATA Lists /shared/comment\r\n") != std::string::npos);
+  fs::remove(lists / "relais-mailbox");
+  const auto gone = wait_for(session, "comment");
+  CHECK(gone.find("* METADATA Lists /shared/comment\r\n") != std::string::npos);
+  put(root, "relais-account", "/shared/admin\tx\nquota\t5 5\n");
+  CHECK(wait_for(session, "admin").find("* METADATA \"\" /shared/admin\r\n") != std::string::npos);
+  put(root, "relais-mailbox", "/private/own\tx\n");
+  CHECK(wait_for(session, "own").find("* METADATA INBOX /private/own\r\n") != std::string::npos);
 
   // A mailbox that another program makes is watched from then on.
   for (const auto* part : {"cur", "new", "tmp"}) fs::create_directories(root / ".Made" / part);

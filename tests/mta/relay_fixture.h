@@ -79,14 +79,18 @@ struct Relay {
     done.reset();
     writer.reset();
   }
-  MessageId put(std::vector<std::string> recipients, std::string reverse_path = "sender@client.example",
-                std::string_view content = kContent) {
+  /// A new one that arrives now.
+  spool::Envelope envelope(std::string reverse_path, const std::vector<std::string>& recipients) const {
     spool::Envelope e;
     e.id = MessageId::generate();
     e.arrival = clock.now();
     e.reverse_path = std::move(reverse_path);
-    for (auto& r : recipients) e.recipients.push_back({.forward_path = r});
-    return put(e, content);
+    for (const auto& r : recipients) e.recipients.push_back({.forward_path = r});
+    return e;
+  }
+  MessageId put(const std::vector<std::string>& recipients, std::string reverse_path = "sender@client.example",
+                std::string_view content = kContent) {
+    return put(envelope(std::move(reverse_path), recipients), content);
   }
   MessageId put(const spool::Envelope& e, std::string_view content = kContent) {
     REQUIRE(writer->put({{Box::queue, e}}, content));

@@ -46,9 +46,7 @@ TEST_CASE("what is in the queue at the start is sent too; another message's stat
   relay.route("far.example", sink);
   relay.start();
   relay.manager.reset();
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
+  auto e = relay.envelope("", {});
   e.recipients = {{.forward_path = "done@far.example", .state = spool::RecipientState::delivered},
                   {.forward_path = "open@far.example"}};
   relay.put(e);
@@ -168,11 +166,7 @@ TEST_CASE("drop: the owner of the file is the sender, local and remote are split
   Relay relay;
   relay.route("far.example", sink);
   relay.start();
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
-  e.reverse_path = "root";
-  e.recipients = {{.forward_path = "ann"}, {.forward_path = "bob@far.example"}};
+  auto e = relay.envelope("root", {"ann", "bob@far.example"});
   REQUIRE(spool::drop(*relay.spool, e, "Subject: dropped\r\n\r\nx\r\n"));
   REQUIRE(
       relay.until([&] { return sink.count() == 1 && relay.count(Box::local) == 1 && relay.count(Box::queue) == 0; }));
@@ -222,10 +216,7 @@ TEST_CASE("NOTIFY=SUCCESS without DSN at the peer: relayed is reported by us; NE
   Relay relay;
   relay.route("far.example", sink);
   relay.start();
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
-  e.reverse_path = "ann@home.example";
+  auto e = relay.envelope("ann@home.example", {});
   e.recipients = {{.forward_path = "bob@far.example", .notify = {.success = true}},
                   {.forward_path = "bad@far.example", .notify = {.never = true}}};
   relay.put(e);
@@ -275,12 +266,8 @@ TEST_CASE("8-bit mail for a host without 8BITMIME is converted; what is signed b
   relay.route("far.example", old);
   relay.route("new.example", modern);
   relay.start();
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
-  e.reverse_path = "ann@home.example";
+  auto e = relay.envelope("ann@home.example", {"bob@far.example", "bob@new.example"});
   e.body = spool::BodyType::eight_bit_mime;
-  e.recipients = {{.forward_path = "bob@far.example"}, {.forward_path = "bob@new.example"}};
   const std::string text =
       "Content-Type: text/plain; charset=utf-8\r\n\r\nGr\xc3\xbc\xc3\x9f"
       "e aus der weiten Ferne\r\n";
@@ -324,12 +311,8 @@ TEST_CASE("routes by sender and account make destinations of their own") {
   relay.start();
   relay.put({"bob@far.example"}, "news@home.example");
   relay.put({"bob@far.example"}, "ann@home.example");
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
-  e.reverse_path = "news@home.example";
+  auto e = relay.envelope("news@home.example", {"bob@far.example"});
   e.authenticated_user = "shop";
-  e.recipients = {{.forward_path = "bob@far.example"}};
   relay.put(e);
   REQUIRE(relay.until([&] { return relay.count(Box::queue) == 0; }));
   CHECK((one.count() == 1 && two.count() == 1 && rest.count() == 1));
@@ -340,13 +323,9 @@ TEST_CASE("a message that requires TLS does not go where the host cannot promise
   Relay relay;
   relay.route("far.example", sink);
   relay.start();
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
-  e.reverse_path = "ann@far.example";
+  auto e = relay.envelope("ann@far.example", {"bob@far.example"});
   e.require_tls = true;
   e.return_content = spool::ReturnContent::full;
-  e.recipients = {{.forward_path = "bob@far.example"}};
   relay.put(e);
   REQUIRE(relay.until([&] { return sink.count() == 1 && relay.count(Box::queue) == 0; }));
   const auto bounce = sink.messages()[0];

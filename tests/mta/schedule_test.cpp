@@ -20,12 +20,7 @@ std::vector<std::string> senders(Sink& sink) {
 }
 
 spool::Envelope envelope(const Relay& relay, const std::string& to, const std::string& from = "ann@home.example") {
-  spool::Envelope e;
-  e.id = MessageId::generate();
-  e.arrival = relay.clock.now();
-  e.reverse_path = from;
-  e.recipients = {{.forward_path = to}};
-  return e;
+  return relay.envelope(from, {to});
 }
 
 }  // namespace

@@ -1,31 +1,20 @@
 #include "route/rewriting.h"
 
 #include <catch2/catch.hpp>
-#include <fstream>
 
 #include "base/strings.h"
 #include "directory/from_settings.h"
 #include "route/from_settings.h"
-#include "tests/support/fixtures.h"
+#include "tests/route/fixture.h"
 
 using namespace mail;
 using namespace mail::route;
 
 namespace {
 
-struct Fixture {
-  mail::test::TemporaryDirectory directory;
-  config::Settings settings;
+struct Fixture : mail::test::MapsFixture {
   std::optional<Rewriting> rewriting;
 
-  Fixture() {
-    settings.host.name = "mx.home.test";
-    settings.host.domains = {"home.test"};
-  }
-  std::string map(const std::string& name, std::string_view text) const {
-    std::ofstream(directory / name) << text;
-    return directory / name;
-  }
   Rewriting& get() {
     if (!rewriting) rewriting.emplace(settings);
     return *rewriting;

@@ -6,31 +6,23 @@
 #include "base/strings.h"
 #include "directory/from_settings.h"
 #include "route/from_settings.h"
-#include "tests/support/fixtures.h"
+#include "tests/route/fixture.h"
 
 using namespace mail;
 using namespace mail::route;
 
 namespace {
 
-struct Fixture {
-  mail::test::TemporaryDirectory directory;
-  config::Settings settings;
+struct Fixture : mail::test::MapsFixture {
   std::unique_ptr<directory::Directory> users;
   std::unique_ptr<Router> router;
   std::vector<std::string> why;
 
   Fixture() {
-    settings.host.name = "mx.home.test";
-    settings.host.domains = {"home.test"};
     settings.users.passwd_file = directory / "users";
     settings.users.aliases_file = directory / "aliases";
     std::ofstream(directory / "users") << "ann:{PLAIN}x::::/h::\nbob:{PLAIN}x::::/h::\nroot:{PLAIN}x::::/h::\n";
     std::ofstream(directory / "aliases") << "list: ann, far@away.test\npostmaster: root\n";
-  }
-  std::string map(const std::string& name, std::string_view text) const {
-    std::ofstream(directory / name) << text;
-    return directory / name;
   }
   void open() {
     auto opened = directory::Directory::open(directory::options_from(settings));

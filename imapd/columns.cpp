@@ -1,24 +1,15 @@
 #include "imapd/columns.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
+#include "base/contains.h"
 #include "base/strings.h"
 
 namespace mail::imapd {
 
 using store::Uid;
 using store::UidSet;
-
-namespace {
-
-bool contains(std::string_view text, std::string_view needle) {
-  return needle.empty() ||
-         (text.size() >= needle.size() && ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr);
-}
-
-}  // namespace
 
 std::size_t Columns::messages() const {
   const std::shared_lock lock(mutex_);

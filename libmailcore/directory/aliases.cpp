@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/cursor.h"
+#include "base/logical_lines.h"
 #include "base/process.h"
 #include "base/strings.h"
 
@@ -105,34 +106,9 @@ Result<std::vector<AliasTarget>> parse_alias_targets(std::string_view text) {
   return targets;
 }
 
-namespace {
-
-/// Lines with their continuations (that begin with a blank); comments and empty lines are left out but do not end an
-/// entry.
-struct LogicalLine {
-  int number;
-  std::string text;
-};
-std::vector<LogicalLine> logical_lines(std::string_view file) {
-  std::vector<LogicalLine> lines;
-  int number = 0;
-  for (const auto line : split(file, '\n')) {
-    ++number;
-    const auto content = trim(line);
-    if (content.empty() || content.starts_with('#')) continue;
-    if (is_space(static_cast<unsigned char>(line.front())) && !lines.empty())
-      lines.back().text += concat({"\n", content});
-    else
-      lines.push_back({number, std::string(content)});
-  }
-  return lines;
-}
-
-}  // namespace
-
 AliasTable AliasTable::parse(std::string_view file, std::vector<AliasProblem>& problems) {
   AliasTable table;
-  for (const auto& [number, text] : logical_lines(file)) {
+  for (const auto& [number, text] : logical_lines(file, '\n')) {
     std::string key;
     std::size_t colon = 0;
     if (text.front() == '"') {

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "base/logical_lines.h"
 #include "base/strings.h"
 #include "directory/watched_file.h"
 #include "route/sqlite_map.h"
@@ -119,16 +120,8 @@ class InlineMap final : public Map {
 
 std::vector<MapEntry> parse_map_file(std::string_view file) {
   std::vector<MapEntry> entries;
-  int number = 0;
-  for (const auto line : split(file, '\n')) {
-    ++number;
-    const auto content = trim(line);
-    if (content.empty() || content.starts_with('#')) continue;
-    if (is_space(static_cast<unsigned char>(line.front())) && !entries.empty()) {
-      auto& value = entries.back().value;
-      value += concat({value.empty() ? "" : " ", content});
-      continue;
-    }
+  for (const auto& [number, text] : logical_lines(file, ' ')) {
+    const std::string_view content = text;
     // "a key" with blanks in it stands in quotes, as in Postfix.
     std::size_t end = 0;
     bool quoted = false;

@@ -46,11 +46,10 @@ std::optional<DoneNote> parse_note(std::string_view line) {
 
 std::string key_of(Box box, const MessageId& id) { return concat({name_of(box), "/", id.text()}); }
 
+std::atomic<std::uint32_t> pretended_boot{0};
+
 }  // namespace
 
-namespace {
-std::atomic<std::uint32_t> pretended_boot{0};
-}
 void pretend_boot(std::uint32_t number) { pretended_boot = number; }
 
 std::uint32_t boot_number() {

@@ -1,7 +1,7 @@
 // SEARCH over text: exact substrings of decoded, case-folded text.
 #include <algorithm>
-#include <cstring>
 
+#include "base/contains.h"
 #include "base/strings.h"
 #include "message/charset.h"
 #include "message/header.h"
@@ -17,11 +17,6 @@ namespace mail::store {
 namespace {
 
 using Where = View::TextQuery::Where;
-
-bool contains(std::string_view text, std::string_view needle) {
-  return needle.empty() ||
-         (text.size() >= needle.size() && ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr);
-}
 
 /// The field of a summary that answers the query, or nothing.
 std::optional<std::string_view> summary_text(const Summary& summary, Where where) {

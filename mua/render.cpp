@@ -175,18 +175,13 @@ std::string message_json(const Tree& tree, const Item& item) {
     if (!field.name.empty())
       fields.push_back(Json::object(
           {{"name", Json::string(field.name)}, {"value", Json::string(message::decode_header_text(field.value))}}));
-  return Json::object({{"id", decimal(item.id)},
-                       {"flags", flags_json(item)},
-                       {"date", date_json(item)},
-                       {"from", addresses_json(item.from)},
-                       {"to", addresses_json(item.to)},
-                       {"cc", addresses_json(item.cc)},
-                       {"subject", Json::string(item.subject)},
-                       {"message_id", Json::string(item.message_id)},
-                       {"octets", decimal(item.octets)},
-                       {"header_fields", Json::array(fields)},
-                       {"text", Json::string(render_text(tree))},
-                       {"parts", Json::array(parts)}});
+  auto out = item_json(item);
+  out.back() = ',';
+  return concat({out, " ",
+                 std::string_view(Json::object({{"header_fields", Json::array(fields)},
+                                                {"text", Json::string(render_text(tree))},
+                                                {"parts", Json::array(parts)}}))
+                     .substr(1)});
 }
 
 std::string item_line(const Item& item, std::size_t columns, std::size_t indent) {

@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "base/strings.h"
+#include "message/comment.h"
 
 namespace mail::message {
 
@@ -69,17 +70,8 @@ std::optional<DateTime> to_date_time(const Fields& fields) {
 
 /// Octets that cannot begin a token: blanks, commas, comments (nested).
 void skip_filling(Cursor& in) {
-  for (;;) {
-    in.take_while([](unsigned char c) { return is_white(c) || c == ',' || c == '"' || c == ';' || c == '.'; });
-    if (in.peek() != '(') return;
-    int depth = 0;
-    while (!in.at_end()) {
-      const int c = in.peek();
-      in.skip(c == '\\' ? 2 : 1);
-      if (c == '(') ++depth;
-      if (c == ')' && --depth == 0) break;
-    }
-  }
+  do in.take_while([](unsigned char c) { return is_white(c) || c == ',' || c == '"' || c == ';' || c == '.'; });
+  while (skip_comment(in));
 }
 
 void take_time(Cursor& in, Fields& fields, int hour) {
@@ -216,20 +208,25 @@ std::string_view month_name(const std::chrono::year_month_day& date) {
   return kMonths[static_cast<unsigned>(date.month()) - 1];
 }
 
-}  // namespace
-
-std::string format_date(const DateTime& date) {
+/// "1997 09:55:06 -0600"
+void year_clock_and_zone(std::string& out, const DateTime& date) {
   const auto local = date.time + date.zone_offset;
-  const auto day = calendar(local);
-  std::string out(day_name(sys_days(day)));
-  out += ", ";
-  append_decimal(out, static_cast<unsigned>(day.day()));
-  out += concat({" ", month_name(day), " "});
-  year_text(out, static_cast<int>(day.year()));
+  year_text(out, static_cast<int>(calendar(local).year()));
   out += ' ';
   clock_text(out, local);
   out += ' ';
   zone_text(out, date.zone_offset);
+}
+
+}  // namespace
+
+std::string format_date(const DateTime& date) {
+  const auto day = calendar(date.time + date.zone_offset);
+  std::string out(day_name(sys_days(day)));
+  out += ", ";
+  append_decimal(out, static_cast<unsigned>(day.day()));
+  out += concat({" ", month_name(day), " "});
+  year_clock_and_zone(out, date);
   return out;
 }
 
@@ -267,32 +264,12 @@ std::optional<DateTime> parse_internal_date(std::string_view text) {
 }
 
 std::string format_internal_date(const DateTime& date) {
-  const auto local = date.time + date.zone_offset;
-  const auto day = calendar(local);
+  const auto day = calendar(date.time + date.zone_offset);
   std::string out;
   two(out, static_cast<unsigned>(day.day()));
   out += concat({"-", month_name(day), "-"});
-  year_text(out, static_cast<int>(day.year()));
-  out += ' ';
-  clock_text(out, local);
-  out += ' ';
-  zone_text(out, date.zone_offset);
+  year_clock_and_zone(out, date);
   return out;
-}
-
-std::optional<sys_days> parse_imap_date(std::string_view text) {
-  Cursor in(text);
-  const auto day = in.take_decimal<unsigned>(31);
-  if (!day || in.offset() > 2 || !in.take('-')) return std::nullopt;
-  const auto name = in.take_octets(3);
-  if (!name || !in.take('-')) return std::nullopt;
-  const auto month = month_of(*name);
-  const auto rest = in.rest();
-  const auto year = parse_decimal<unsigned>(rest);
-  if (!month || rest.size() != 4 || !year) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)),
-                                         std::chrono::month(static_cast<unsigned>(*month)), std::chrono::day(*day)};
-  return date.ok() ? std::optional(sys_days(date)) : std::nullopt;
 }
 
 std::string format_asctime(sys_seconds time) {

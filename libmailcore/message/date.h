@@ -26,8 +26,6 @@ DateTime local_time(std::chrono::sys_seconds time);
 /// "17-Jul-1996 02:44:25 -0700", without quotes; strict, the day may be space-padded.
 std::optional<DateTime> parse_internal_date(std::string_view text);
 std::string format_internal_date(const DateTime& date);
-/// "1-Feb-1994" (RFC 9051 date), for SEARCH.
-std::optional<std::chrono::sys_days> parse_imap_date(std::string_view text);
 /// "Fri Nov 21 09:55:06 1997", UTC: the mbox From_ line.
 std::string format_asctime(std::chrono::sys_seconds time);
 /// "1997-11-21T09:55:06-06:00"

@@ -7,6 +7,7 @@
 #include "base/cursor.h"
 #include "base/strings.h"
 #include "message/charset.h"
+#include "message/comment.h"
 #include "message/encoded_word.h"
 
 namespace mail::message {
@@ -17,17 +18,8 @@ namespace {
 constexpr unsigned kMaximumContinuations = 1000;
 
 void skip_white_and_comments(Cursor& in) {
-  for (;;) {
-    in.take_while(is_white);
-    if (in.peek() != '(') return;
-    int depth = 0;
-    while (!in.at_end()) {
-      const int c = in.peek();
-      in.skip(c == '\\' ? 2 : 1);
-      if (c == '(') ++depth;
-      if (c == ')' && --depth == 0) break;
-    }
-  }
+  do in.take_while(is_white);
+  while (skip_comment(in));
 }
 
 bool is_token_end(unsigned char c) { return is_white(c) || c == ';' || c == '=' || c == '"' || c == '('; }

@@ -118,8 +118,6 @@ TEST_CASE("dates print as RFC 5322 and IMAP want them, and back") {
   CHECK_FALSE(parse_internal_date("31-Feb-1994 21:52:25 -0800"));
   CHECK_FALSE(parse_internal_date("1-Feb-1994 21:52:25 -0800"));
   CHECK_FALSE(parse_internal_date(""));
-  CHECK(parse_imap_date("1-Feb-1994") == std::chrono::sys_days(std::chrono::year(1994) / 2 / 1));
-  CHECK_FALSE(parse_imap_date("32-Feb-1994"));
   CHECK(format_asctime(date->time) == "Fri Nov 21 15:55:06 1997");
   CHECK(parse_date("Fri Nov 21 15:55:06 1997") == DateTime{date->time, {}});
   CHECK(parse_date("1997-11-21T09:55:06-06:00") == *date);

@@ -8,42 +8,14 @@
 #include "pop3/surrogate.h"
 #include "tests/pop3/driver.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/transcript.h"
 
 using namespace mail;
 using namespace mail::pop3;
 using mail::test::Pop3Driver;
+using mail::test::unescape;
 
 namespace {
-
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size()) {
-      out += text[i];
-      continue;
-    }
-    switch (text[++i]) {
-      case 'n':
-        out += '\n';
-        break;
-      case 'r':
-        out += '\r';
-        break;
-      case 't':
-        out += '\t';
-        break;
-      case '0':
-        out += '\0';
-        break;
-      case 'x':
-        out += from_hex(text.substr(i + 1, 2)).value_or("?"), i += 2;
-        break;
-      default:
-        out += text[i];
-    }
-  }
-  return out;
-}
 
 /// One transcript: settings, then what is said. `S:` is one line, `C:` one with CRLF, `C-raw:` exact octets, `TLS` the
 /// handshake, `REMOVED: 1 2` what QUIT took away, `CLOSED` the end.

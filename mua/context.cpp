@@ -88,6 +88,13 @@ Result<config::Settings> Context::host_settings() const {
   return settings;
 }
 
+Result<Sending> Context::sending() const {
+  MAIL_TRY(chosen, account());
+  MAIL_TRY(settings, host_settings());
+  MAIL_TRY(found, way(chosen));
+  return Sending{chosen, found, local_domain(settings)};
+}
+
 Result<Way> Context::way(const AccountSettings& account) const {
   MAIL_TRY(settings, host_settings());
   Way way;

@@ -17,6 +17,13 @@ class App;
 
 namespace mail::mua {
 
+/// What it takes to send.
+struct Sending {
+  AccountSettings account;
+  Way way;
+  std::string domain;  ///< local_domain()
+};
+
 struct Context {
   std::string accounts_file;
   std::string account_name;
@@ -39,6 +46,8 @@ struct Context {
   Result<std::unique_ptr<Source>> store() const;
   Result<config::Settings> host_settings() const;
   Result<Way> way(const AccountSettings& account) const;
+  /// An error is one of the configuration.
+  Result<Sending> sending() const;
   /// The From of what is written: --from, the account's address, or user@host.
   Result<std::vector<message::Address>> from(const AccountSettings& account, const std::string& given) const;
   std::string outbox_path() const;

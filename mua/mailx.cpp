@@ -173,13 +173,9 @@ int run_mailx(int argc, char** argv) {
   if (options->only_check) return check_for_mail(options->context);
   if (options->recipients.empty() || options->list) return list_mail(options->context);
   const auto& context = options->context;
-  const auto account = context.account();
-  if (!account) return complain(account.error().text, EX_CONFIG);
-  const auto settings = context.host_settings();
-  if (!settings) return complain(settings.error().text, EX_CONFIG);
-  const auto way = context.way(*account);
-  if (!way) return complain(way.error().text, EX_CONFIG);
-  auto draft = make_draft(*options, *account, local_domain(*settings));
+  const auto sending = context.sending();
+  if (!sending) return complain(sending.error().text, EX_CONFIG);
+  auto draft = make_draft(*options, sending->account, sending->domain);
   if (!draft)
     return complain(draft.error().text,
                     draft.error().kind == Error::Kind::syntax ? EX_USAGE : exit_code(draft.error()));
@@ -187,9 +183,9 @@ int run_mailx(int argc, char** argv) {
   if (!body) return complain(body.error());
   if (options->skip_empty && body->empty()) return 0;
   draft->body = std::move(*body);
-  const auto outgoing = compose(*draft, way->host_name);
+  const auto outgoing = compose(*draft, sending->way.host_name);
   if (!outgoing) return complain(outgoing.error());
-  const auto sent = send(*outgoing, *way, context.outbox_path());
+  const auto sent = send(*outgoing, sending->way, context.outbox_path());
   if (!sent) return complain(sent.error());
   if (sent->how == Sent::How::kept)
     complain(concat({"not sent now, kept in ", context.outbox_path(), ": ", sent->detail}), 0);

@@ -173,15 +173,11 @@ std::string_view up_to_dot(std::string_view text) {
 }
 
 int deliver(const Context& context, const SendmailOptions& options) {
-  const auto account = context.account();
-  if (!account) return complain(account.error().text, EX_CONFIG);
-  const auto settings = context.host_settings();
-  if (!settings) return complain(settings.error().text, EX_CONFIG);
-  const auto way = context.way(*account);
-  if (!way) return complain(way.error().text, EX_CONFIG);
-  const auto domain = local_domain(*settings);
+  const auto sending = context.sending();
+  if (!sending) return complain(sending.error().text, EX_CONFIG);
+  const auto& domain = sending->domain;
   const bool null_sender = options.sender_given && (options.sender.empty() || options.sender == "<>");
-  auto from = context.from(*account, null_sender ? std::string() : options.sender);
+  auto from = context.from(sending->account, null_sender ? std::string() : options.sender);
   if (!from) return complain(from.error().text, EX_USAGE);
   if (!options.full_name.empty()) from->front().display_name = options.full_name;
 
@@ -208,7 +204,7 @@ int deliver(const Context& context, const SendmailOptions& options) {
   if (!envelope) return complain(envelope.error().text, EX_NOUSER);
   Outgoing outgoing{std::move(*envelope), std::move(raw.content)};
   if (!is_ascii(outgoing.content)) outgoing.envelope.body = spool::BodyType::eight_bit_mime;
-  const auto sent = send(outgoing, *way, context.outbox_path());
+  const auto sent = send(outgoing, sending->way, context.outbox_path());
   if (!sent) return complain(sent.error());
   if (sent->how == Sent::How::kept)
     complain(concat({"not sent now, kept in ", context.outbox_path(), ": ", sent->detail}), 0);

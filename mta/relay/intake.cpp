@@ -33,6 +33,46 @@ std::string user_name(uid_t uid) {
   return concat({"uid", decimal(uid)});
 }
 
+/// The envelope of a dropped message is its owner's word: what only the system can know is put down anew.
+spool::Envelope adopted(const spool::Dropped& dropped, const std::string& user, const std::string& host_name,
+                        const Clock& clock) {
+  auto envelope = dropped.envelope;
+  const auto qualify = [&](std::string& address) {
+    if (!address.empty() && address.find('@') == std::string::npos) address += "@" + host_name;
+  };
+  envelope.id = MessageId::generate(clock);
+  envelope.arrival = clock.now();
+  envelope.client_name.clear();
+  envelope.client_address = concat({"uid:", decimal(dropped.owner)});
+  envelope.helo.clear();
+  envelope.authenticated_user = user;
+  envelope.protocol = "local";
+  envelope.attempts = 0;
+  envelope.next_attempt = {};
+  envelope.tls_optional = message::tls_is_optional(dropped.content);
+  qualify(envelope.reverse_path);
+  for (auto& recipient : envelope.recipients) {
+    qualify(recipient.forward_path);
+    recipient.state = spool::RecipientState::waiting;
+    recipient.user.clear();
+    recipient.detail.clear();
+  }
+  return envelope;
+}
+
+/// Its content with a Received field in front, and what it lacks of the fields that every message has.
+std::string completed(const spool::Dropped& dropped, const spool::Envelope& envelope, const std::string& host_name) {
+  const auto date =
+      message::format_date(message::local_time(std::chrono::floor<std::chrono::seconds>(envelope.arrival)));
+  auto content = concat({"Received: by ", host_name, " (Relais, uid ", decimal(dropped.owner), ") with local\r\n\tid ",
+                         envelope.id.text(), "; ", date, "\r\n"});
+  const message::HeaderFields header(dropped.content);
+  if (!header.find("Date")) content += concat({"Date: ", date, "\r\n"});
+  if (!header.find("Message-ID")) content += concat({"Message-ID: <", envelope.id.text(), "@", host_name, ">\r\n"});
+  if (!header.find("From")) content += concat({"From: <", envelope.authenticated_user, "@", host_name, ">\r\n"});
+  return content + dropped.content;
+}
+
 }  // namespace
 
 void Manager::take_in_again(const MessageId& id, std::chrono::seconds after) {
@@ -300,37 +340,9 @@ void Manager::take_drop(const std::string& name) {
   if (dropped->envelope.recipients.empty()) return leave_drop(name, "no recipients");
   if (!within_budget(*dropped))
     return leave_drop(name, "its owner has dropped more than spool.drop_..._per_user allow within an hour; it waits");
-  auto envelope = std::move(dropped->envelope);
   const auto user = user_name(dropped->owner);
-  const auto qualify = [this](std::string& address) {
-    if (!address.empty() && address.find('@') == std::string::npos) address += "@" + host_name_;
-  };
-  envelope.id = MessageId::generate(s_.clock);
-  envelope.arrival = s_.clock.now();
-  envelope.client_name.clear();
-  envelope.client_address = concat({"uid:", decimal(dropped->owner)});
-  envelope.helo.clear();
-  envelope.authenticated_user = user;
-  envelope.protocol = "local";
-  envelope.attempts = 0;
-  envelope.next_attempt = {};
-  qualify(envelope.reverse_path);
-  for (auto& recipient : envelope.recipients) {
-    qualify(recipient.forward_path);
-    recipient.state = spool::RecipientState::waiting;
-    recipient.user.clear();
-    recipient.detail.clear();
-  }
-  const auto date =
-      message::format_date(message::local_time(std::chrono::floor<std::chrono::seconds>(envelope.arrival)));
-  auto content = concat({"Received: by ", host_name_, " (Relais, uid ", decimal(dropped->owner),
-                         ") with local\r\n\tid ", envelope.id.text(), "; ", date, "\r\n"});
-  const message::HeaderFields header(dropped->content);
-  if (!header.find("Date")) content += concat({"Date: ", date, "\r\n"});
-  if (!header.find("Message-ID")) content += concat({"Message-ID: <", envelope.id.text(), "@", host_name_, ">\r\n"});
-  if (!header.find("From")) content += concat({"From: <", user, "@", host_name_, ">\r\n"});
-  content += dropped->content;
-  envelope.tls_optional = message::tls_is_optional(dropped->content);
+  auto envelope = adopted(*dropped, user, host_name_, s_.clock);
+  auto content = completed(*dropped, envelope, host_name_);
   auto rewritten = rewrite(envelope, content);
   if (!rewritten)
     return log_event(LogLevel::warning, "drop-waits", {{"drop", name}, {"reason", rewritten.error().text}});

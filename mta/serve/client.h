@@ -54,6 +54,8 @@ class Client final : public net::Session {
   void take_recipient(const smtp::RcptArguments& rcpt, const route::Route& route);
   std::optional<smtp::Reply> refuse_sender(const smtp::MailArguments& mail);
   void verify(std::string_view argument, bool expand);
+
+  // The message: client_message.cpp.
   void begin_message();
   Status add_copies();
   void add_octets(std::string_view octets);

@@ -74,7 +74,6 @@ class CommandReader {
   void set_limits(const ReaderLimits& limits) { limits_ = &limits; }
   /// Octets that are held: for tests of the bound.
   std::size_t held() const { return buffer_.size() + incoming_.size(); }
-  bool has_input() const { return !buffer_.empty() && !executing_; }
 
  private:
   enum class State : std::uint8_t { line, literal_asked, literal, diverted, skip_line, skip_literal };

@@ -121,8 +121,6 @@ class ServerSession {
   void end(Text reason);
 
   bool logged_in() const { return maildrop_ != nullptr; }
-  /// True between an event that needs an answer and that answer.
-  bool awaiting_answer() const { return awaiting_; }
 
  private:
   friend struct Commands;

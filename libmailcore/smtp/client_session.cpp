@@ -416,10 +416,6 @@ void ClientSession::finish_body() {
   begin_transactions();
 }
 
-void ClientSession::abandon_body() {
-  if (body_open_) end_session(Stage::local, {451, "4.3.0 The message could not be read"});
-}
-
 // Ends
 
 void ClientSession::quit() {

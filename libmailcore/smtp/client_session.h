@@ -110,9 +110,6 @@ class ClientSession {
   /// where nothing is to change. Call next() until it returns nothing before the octets go away.
   void body(std::string_view octets);
   void finish_body();
-  /// Stops in the middle of the content: nothing correct can follow, so the session is over (the peer sees a closed
-  /// connection, not a message).
-  void abandon_body();
   void quit();
   /// NOOP, to see whether an idle connection lives; Ready follows.
   void probe();

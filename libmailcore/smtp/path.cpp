@@ -99,10 +99,6 @@ Result<Mailbox> take_mailbox(Cursor& cursor, bool without_domain) {
 
 }  // namespace
 
-bool same_mailbox(const Mailbox& a, const Mailbox& b) {
-  return a.local_part == b.local_part && iequals(a.domain, b.domain);
-}
-
 std::string to_string(const Mailbox& mailbox) {
   if (mailbox.null()) return {};
   std::string text;

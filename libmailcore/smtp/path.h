@@ -18,11 +18,8 @@ struct Mailbox {
   std::string domain;      ///< As written: U-label, A-label or address literal with its brackets.
 
   bool null() const { return local_part.empty() && domain.empty(); }
-  auto operator<=>(const Mailbox&) const = default;  // octet by octet; see same_mailbox()
+  auto operator<=>(const Mailbox&) const = default;  // octet by octet
 };
-
-/// Domains compare without ASCII case, local parts exactly.
-bool same_mailbox(const Mailbox& a, const Mailbox& b);
 
 /// `local@domain`, the local part quoted where it must be; empty for the null path. No angle brackets.
 std::string to_string(const Mailbox& mailbox);

@@ -128,7 +128,6 @@ class ServerSession {
   bool tls() const { return facts_.tls; }
   bool authenticated() const { return facts_.authenticated; }
   bool esmtp() const { return facts_.esmtp; }
-  std::uint32_t accepted_recipients() const { return accepted_recipients_; }
   std::uint32_t mistakes() const { return mistakes_; }
   /// Octets held that no event has used yet.
   std::size_t held_octets() const { return held_.size(); }

@@ -77,7 +77,6 @@ class Connection {
 
   void pause_reading();  ///< Counted: as many resumes as pauses.
   void resume_reading();
-  bool reading_paused() const { return paused_ > 0; }
 
   /// Server side: what is queued goes out in clear, then the handshake starts. Octets already handed to on_octets() are
   /// the session's to drop (RFC 3207 section 4.2).
@@ -130,7 +129,6 @@ class Connection {
   void shut_down_sending();
   void begin_handshake();
   void continue_handshake();
-  void handshake_failed();
   void expired();
   bool too_slow();
   void update_events();

@@ -51,9 +51,6 @@ class Resolver {
   virtual ~Resolver() = default;
   /// Asks; the callback comes from the loop, never from within this call.
   [[nodiscard]] virtual std::unique_ptr<Query> ask(DnsType type, std::string_view name, DnsCallback callback) = 0;
-  [[nodiscard]] std::unique_ptr<Query> ask_ptr(const IpAddress& address, DnsCallback callback) {
-    return ask(DnsType::ptr, address.reversed(), std::move(callback));
-  }
 };
 
 /// By c-ares, for one loop.

@@ -1,11 +1,10 @@
 // A daemon's frame, shared by mta serve, mda, pop3d and imapd: settings, listeners, TLS, privileges, loops, signals,
 // readiness, the end.
 //
-//   auto service = net::Service::open({.program = "pop3d", .settings = settings, .listeners = listen});   // binds,
-//   loads keys, drops root if (!service) return service.error(); // an exit code; said on stderr Pop3Server
-//   server(service->settings(), ...);                                                        // open users, spool, as
-//   the user return (*service)->run([&](auto connection, const net::Listen& listen) { return
-//   server.session(std::move(connection), listen); });
+//   auto service = net::Service::open({.program = "pop3d", .settings = settings, .listeners = listen});
+//   if (!service) return service.error();   // an exit code; why has been said on standard error
+//   ...                                     // users, spool and store are opened as the user that it became
+//   return (*service)->run([&](auto connection, const net::Listen&) { return server.session(std::move(connection)); });
 #pragma once
 #include <functional>
 #include <memory>

@@ -8,14 +8,17 @@ build=${BUILD:-$source_dir/build/release}
 bin=$source_dir/build/bench/bench
 relais_base=23000
 
+# What is made in DIR gets block groups of its own on ext4: no contender's files lie among those that another one deletes.
+own_area() { mkdir -p "$1"; chattr +T "$1" 2>/dev/null || true; }
 lab_build() {
   if [ -z "${BUILD:-}" ]; then (cd "$source_dir" && cmake --preset release -DRELAIS_TESTS=OFF && cmake --build build/release -j "$(nproc)") >/dev/null || exit 1; fi
   (cd "$source_dir" && cmake -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DRELAIS_BENCH=ON -DRELAIS_TESTS=OFF &&
-    ninja -C build/bench bench/{smtpload,smtpsinkd,mdirwait,imapload,pop3load,physlimit}) >/dev/null || exit 1
+    ninja -C build/bench bench/{smtpload,smtpsinkd,mdirwait,imapload,pop3load,physlimit,mkspool}) >/dev/null || exit 1
 }
 lab_peers() { # lab_peers PEER...: set up once, started each time
   [ "$(id -u)" = 0 ] || { echo "the peers need root (debootstrap, chroot)" >&2; exit 77; }
   local peer
+  own_area "$LAB"
   for peer in "$@"; do [ -d "$LAB/r-$peer" ] || PEERS="$*" bash "$here/peers/peers.sh" setup || exit 1; done
   PEERS="$*" bash "$here/peers/peers.sh" start
   started_peers=$*
@@ -50,8 +53,9 @@ relay_networks = ["127.0.0.0/8"]
 "dead.test" = "127.0.0.1:23998"
 $(printf '%s\n' "$@")
 END
-  mkdir -p "$LAB/relais"; chmod 755 "$LAB" "$LAB/relais"
-  rm -rf "$LAB/relais/spool" "$LAB/relais/mail"
+  own_area "$LAB"
+  area=$LAB/area-$$-$RANDOM  # another place on the disk each time
+  mkdir -p "$area"; chmod 755 "$LAB" "$area"; rm -rf "$LAB/relais"; ln -sfn "$area" "$LAB/relais"
   "$source_dir/try" --serve --dir "$LAB/relais" --ports $relais_base --build "$build" --extra "$LAB/relais-users/extra.toml" > "$LAB/relais.out" 2>&1 &
   relais_pid=$!
   local tries=0
@@ -65,5 +69,6 @@ END
 lab_stop() {
   [ -z "${relais_pid:-}" ] || { kill "$relais_pid" 2>/dev/null; wait "$relais_pid" 2>/dev/null; }
   [ -z "${started_peers:-}" ] || PEERS="$started_peers" bash "$here/peers/peers.sh" stop
+  rm -rf "$LAB"/area-* "$LAB"/r-*/var/vmail/.seen
 }
 relais_memory() { "$here/memof.py" --names "$1" | sed 's/^/    relais: /'; }

@@ -268,13 +268,14 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
       continue;
     }
     for (std::size_t k = 0; k < outcomes[i].size(); ++k) record(jobs[i], jobs[i].recipients[k], outcomes[i][k]);
-    static_cast<void>(done_.note_placed(Box::local, jobs[i].id));  // a hint
     later.ids.push_back(jobs[i].id);
     later.own.push_back(jobs[i].envelope.protocol.starts_with("LMTP"));
     later.octets += items[i].content.size();
   }
   later.places = std::move(unflushed);
-  if (!later.ids.empty()) add_unflushed(std::move(later));
+  if (later.ids.empty()) return;
+  static_cast<void>(done_.note_placed(Box::local, later.ids));  // a hint
+  add_unflushed(std::move(later));
 }
 
 /// Whether nothing is left of the message but its flush. What has something to report, to try again, or would not find

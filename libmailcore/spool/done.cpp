@@ -150,18 +150,11 @@ class DoneFiles final : public DoneJournal {
   }
 
   Status note_all(Box box, std::span<const MessageId> ids) override {
-    constexpr std::size_t kAtOnce = 1000;
-    for (; !ids.empty(); ids = ids.subspan(std::min(kAtOnce, ids.size()))) {
-      std::string lines;
-      for (const auto& id : ids.first(std::min(kAtOnce, ids.size())))
-        lines += print(DoneNote{id, box, kWholeMessage, RecipientState::delivered});
-      MAIL_CHECK(write(lines, true));
-    }
-    return {};
+    return write_all(box, ids, kWholeMessage, RecipientState::delivered, true);
   }
 
-  Status note_placed(Box box, const MessageId& id) override {
-    return boot_ == 0 ? Status() : write(print(DoneNote{id, box, boot_, kPlaced}), false);
+  Status note_placed(Box box, std::span<const MessageId> ids) override {
+    return boot_ == 0 ? Status() : write_all(box, ids, boot_, kPlaced, false);
   }
 
   bool was_placed(Box box, const MessageId& id) const override { return placed_.contains(key_of(box, id)); }
@@ -201,6 +194,18 @@ class DoneFiles final : public DoneJournal {
     std::string name;
     std::vector<std::string> needed_by;  // segments that were live when the file was closed
   };
+
+  Status write_all(Box box, std::span<const MessageId> ids, std::uint32_t recipient, RecipientState state,
+                   bool durable) {
+    constexpr std::size_t kAtOnce = 1000;
+    for (; !ids.empty(); ids = ids.subspan(std::min(kAtOnce, ids.size()))) {
+      std::string lines;
+      for (const auto& id : ids.first(std::min(kAtOnce, ids.size())))
+        lines += print(DoneNote{id, box, recipient, state});
+      MAIL_CHECK(write(lines, durable));
+    }
+    return {};
+  }
 
   Status write(const std::string& lines, bool durable) {
     const std::lock_guard lock(mutex_);

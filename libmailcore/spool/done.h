@@ -31,10 +31,10 @@ class DoneJournal {
                       RecipientState state = RecipientState::delivered) = 0;
   /// The same for many whole messages, in one write.
   virtual Status note_all(Box box, std::span<const MessageId> ids) = 0;
-  /// Notes that the whole message stands where it belongs, not durable yet: a process that dies now leaves it there,
-  /// and the next one of this program need not bring back what a reader has taken away meanwhile. A machine that
-  /// stops makes the note void. Never synced for its own sake.
-  virtual Status note_placed(Box box, const MessageId& id) = 0;
+  /// Notes that whole messages stand where they belong, not durable yet: a process that dies now leaves them there, and
+  /// the next one of this program need not bring back what a reader has taken away meanwhile. A machine that stops
+  /// makes the notes void. Never synced for their own sake.
+  virtual Status note_placed(Box box, std::span<const MessageId> ids) = 0;
   /// Whether an earlier process noted it so, the machine has run since, and it is not done.
   virtual bool was_placed(Box box, const MessageId& id) const = 0;
   /// A number that grows with each note; what durable() has reached is on the disk.

@@ -37,7 +37,7 @@ int check_all(const net::CommandLine& line) {
   return problems.empty() ? net::kExitOk : net::kExitConfig;
 }
 
-int supervise(const net::CommandLine& line) {
+int supervise(const net::CommandLine& line, char** argv) {
   const auto settings = line.load();
   if (!settings) return net::kExitConfig;
   net::prepare_process();
@@ -45,11 +45,8 @@ int supervise(const net::CommandLine& line) {
     std::cerr << "mta: " << opened.error().text << "\n";
     return net::kExitConfig;
   }
-  auto serving = line.file_arguments();
-  auto relaying = serving;
-  serving.insert(serving.begin(), "serve");
-  relaying.insert(relaying.begin(), "relay");
-  return mta::supervise({serving, relaying});
+  return mta::supervise({{"serve", [&line] { return serve(line); }}, {"relay", [&line] { return relay_mail(line); }}},
+                        argv);
 }
 
 }  // namespace
@@ -77,5 +74,5 @@ int main(int argc, char** argv) {
   if (line.check()) return check_all(line);
   if (*serve_command || net::Server::started_by_inetd()) return serve(line);
   if (*relay_command) return relay_mail(line);
-  return supervise(line);
+  return supervise(line, argv);
 }

@@ -27,16 +27,30 @@ namespace {
 using Time = std::chrono::steady_clock::time_point;
 constexpr auto kRestartAfter = std::chrono::seconds(1);
 
+/// Puts the child's name behind the program's where ps(1) reads them: argv's strings, which lie in one piece.
+void show_name(char** argv, const std::string& name) {
+  if (argv[0] == nullptr) return;
+  std::string text = concat({"mta", std::string_view("\0", 1), name});
+  char* end = argv[0];
+  for (int i = 0; argv[i] != nullptr && argv[i] == end; ++i) {
+    if (i > 0) text.append(1, '\0').append(argv[i]);
+    end = argv[i] + std::strlen(argv[i]) + 1;
+  }
+  const auto room = static_cast<std::size_t>(end - argv[0]);
+  text.resize(room - 1);
+  std::memcpy(argv[0], text.c_str(), room);
+}
+
 class Supervisor {
  public:
-  explicit Supervisor(const std::vector<std::vector<std::string>>& children) {
-    for (const auto& arguments : children) children_.push_back({.arguments = arguments});
+  Supervisor(std::vector<SupervisedChild> children, char** argv) : argv_(argv) {
+    for (auto& child : children) children_.push_back({.what = std::move(child)});
   }
   int run();
 
  private:
   struct Child {
-    std::vector<std::string> arguments;
+    SupervisedChild what;
     pid_t pid = 0;
     bool ready = false;
     bool ever_ready = false;
@@ -51,6 +65,7 @@ class Supervisor {
   void tell_all(int signal);
   int wait_milliseconds() const;
 
+  char** argv_;
   std::vector<Child> children_;
   sigset_t signals_{};
   UniqueFd signal_fd_, notes_;
@@ -82,14 +97,10 @@ void Supervisor::become(const Child& child) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);  // killed with -9, the parent takes the children along
   setenv("NOTIFY_SOCKET", notes_name_.c_str(), 1);
   if (std::getenv("LISTEN_FDS") != nullptr) setenv("LISTEN_PID", decimal(getpid()).c_str(), 1);
-  std::vector<char*> argv;
-  std::string name = "mta";
-  argv.push_back(name.data());
-  auto arguments = child.arguments;
-  for (auto& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  execv("/proc/self/exe", argv.data());
-  _exit(net::kExitSoftware);
+  signal_fd_.reset();
+  notes_.reset();
+  show_name(argv_, child.what.name);
+  std::exit(child.what.run());
 }
 
 void Supervisor::start(Child& child) {
@@ -134,9 +145,8 @@ void Supervisor::reap() {
     child->start_at = std::chrono::steady_clock::now() + kRestartAfter;
     if (stopping_) continue;
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    log_event(
-        LogLevel::error, "child_ended",
-        {{"child", child->arguments.front()}, {"exit", code}, {"signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0}});
+    log_event(LogLevel::error, "child_ended",
+              {{"child", child->what.name}, {"exit", code}, {"signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0}});
     // What is wrong in the configuration does not get better by trying.
     if (!child->ever_ready && code >= net::kExitUsage && code <= net::kExitConfig) {
       code_ = code;
@@ -204,6 +214,8 @@ int Supervisor::run() {
 
 }  // namespace
 
-int supervise(const std::vector<std::vector<std::string>>& children) { return Supervisor(children).run(); }
+int supervise(std::vector<SupervisedChild> children, char** argv) {
+  return Supervisor(std::move(children), argv).run();
+}
 
 }  // namespace mail::mta

@@ -70,13 +70,6 @@ std::vector<std::string> CommandLine::files_there() const {
   return all;
 }
 
-std::vector<std::string> CommandLine::file_arguments() const {
-  std::vector<std::string> to;
-  for (const auto& file : configs_) to.insert(to.end(), {"-c", file});
-  for (const auto& file : overlays_) to.insert(to.end(), {"--overlay", file});
-  return to;
-}
-
 std::optional<config::Settings> CommandLine::load() const { return config::load_or_complain(program_, files()); }
 
 std::vector<Listen> listeners_of(const std::string& inetd_service, const std::string& name,

@@ -41,8 +41,6 @@ class CommandLine {
   std::vector<std::string> files() const;
   /// For a program that works without any: the default one only where it exists.
   std::vector<std::string> files_there() const;
-  /// -c and --overlay as they were given, for a child.
-  std::vector<std::string> file_arguments() const;
   /// The settings; nothing when mistakes have been said on standard error: leave with kExitConfig.
   std::optional<config::Settings> load() const;
 

@@ -39,7 +39,9 @@ Manager::Manager(Surroundings surroundings)
     : s_(std::move(surroundings)),
       host_name_(config::host_name(s_.settings)),
       tick_(s_.loop, [this] { tick(); }),
-      scan_(s_.loop, [this] { scan(); }) {
+      scan_(s_.loop, [this] { scan(); }),
+      remove_(s_.loop, [this] { remove_noted(); }),
+      recycler_(s_.spool, "serve") {
   const auto& relay = s_.settings.relay;
   outbound_.host_name = host_name_;
   outbound_.connect_timeout = relay.connect_timeout;
@@ -128,6 +130,7 @@ void Manager::tick() {
     if (connections_.contains(connection)) connection->close();
   if (time != status_written_ && !stopping_) write_status();
   if (stopping_ && under_way_ == 0 && stopped_) {
+    if (!removals_.empty() && s_.done.sync()) remove_noted();
     auto done = std::move(stopped_);
     stopped_ = nullptr;
     done();

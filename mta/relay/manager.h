@@ -17,6 +17,7 @@
 #include "route/router.h"
 #include "spool/done.h"
 #include "spool/drop.h"
+#include "spool/pool.h"
 #include "spool/reader.h"
 #include "spool/watcher.h"
 #include "spool/writer.h"
@@ -34,7 +35,7 @@ struct Surroundings {
   spool::DoneJournal& done;
   net::WorkerPool& workers;
   const Clock& clock = Clock::system();
-  std::shared_ptr<const net::TlsContext> tls;
+  ClientTls tls;
 };
 
 class Manager final : public Outbound::Owner {
@@ -154,6 +155,8 @@ class Manager final : public Outbound::Owner {
   void report(std::shared_ptr<spool::StoredMessage> message, std::vector<RecipientReport> reports,
               UniqueFunction<void(bool)> then);
   void forget(const MessageId& id);
+  void remove_noted();
+  void removed(const CompactId& id, const Status& status);
   void set_state(spool::StoredMessage& message, std::size_t recipient, spool::RecipientState state);
 
   // nudge.cpp: operators' commands
@@ -179,7 +182,7 @@ class Manager final : public Outbound::Owner {
   std::unique_ptr<net::Watch> watch_;
   UniqueFd nudge_inotify_;
   std::unique_ptr<net::Watch> nudge_watch_;
-  net::Timer tick_, scan_;
+  net::Timer tick_, scan_, remove_;
   bool stopping_ = false;
   net::Task stopped_;
 
@@ -199,6 +202,11 @@ class Manager final : public Outbound::Owner {
   unsigned batches_ = 0;          // of it, that workers read now
   bool scanning_ = false, scan_again_ = false;
   std::set<std::pair<Seconds, CompactId>> again_;  // messages to take in later: held, or the router had no answer
+  spool::Recycler recycler_;
+  /// Done, and still known: their files go when the notes, which these numbers stand for, are durable.
+  std::deque<std::pair<std::uint64_t, CompactId>> removals_;
+  SteadyTime removals_counted_{};
+  unsigned recent_ = 0;  // since then
   std::set<std::string> drops_under_way_, drops_waiting_, drops_refused_;
   /// What an owner of drop files may still bring within the hour.
   struct Budget {

@@ -35,13 +35,14 @@ void Outbound::connected(Result<std::unique_ptr<net::Connection>> connection) {
   connection_->set_handler(this);
   progress_ = true;
   if (hop_.tls == TlsMode::implicit) {
-    if (!settings_.tls)
+    auto context = tls_context();
+    if (!context)
       return over(smtp::Stage::hello,
                   {451, "4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`"});
     phase_ = Phase::tls;
     arm_timeout();
     connection_->start_tls(
-        settings_.tls,
+        std::move(context),
         net::TlsPeer{.hostname = host_.host_name, .verify = net::TlsPeer::Verify::required, .tlsa = {}, .alpn = {}});
     return;
   }
@@ -145,17 +146,21 @@ void Outbound::close() {
 
 void Outbound::handle(const smtp::SendOctets& event) { connection_->write(event.octets); }
 
+std::shared_ptr<const net::TlsContext> Outbound::tls_context() const {
+  return settings_.tls ? settings_.tls() : nullptr;
+}
+
 void Outbound::handle(const smtp::Ready&) {
   const auto& offered = session_->offered();
   if (!connection_->is_tls() && hop_.tls != TlsMode::none && !host_.address.is_unix()) {
-    if (settings_.tls && offered.starttls && !without_tls_) {
+    if (offered.starttls && !without_tls_ && tls_context()) {
       session_->start_tls();
       return;
     }
     if (hop_.tls == TlsMode::required)
       return over(
           smtp::Stage::hello,
-          {451, settings_.tls
+          {451, tls_context()
                     ? concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})
                     : std::string("4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`")});
   }
@@ -166,7 +171,7 @@ void Outbound::handle(const smtp::Ready&) {
 void Outbound::handle(const smtp::StartTls&) {
   phase_ = Phase::tls;
   const auto verify = hop_.tls == TlsMode::required ? net::TlsPeer::Verify::required : net::TlsPeer::Verify::none;
-  connection_->start_tls(settings_.tls,
+  connection_->start_tls(tls_context(),
                          net::TlsPeer{.hostname = host_.host_name, .verify = verify, .tlsa = {}, .alpn = {}});
 }
 

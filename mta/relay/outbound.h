@@ -2,6 +2,7 @@
 // Runs on one loop; the protocol is smtp::ClientSession's.
 #pragma once
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,14 +17,18 @@
 
 namespace mail::relay {
 
+/// Makes the client's TLS context when a connection first needs it (OpenSSL reads a hundred certificates for it); null
+/// where it cannot be made.
+using ClientTls = std::function<std::shared_ptr<const net::TlsContext>()>;
+
 struct OutboundSettings {
   std::string host_name;  ///< Behind EHLO.
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
   std::chrono::milliseconds command_timeout = std::chrono::seconds(300);
   std::chrono::milliseconds data_timeout =
-      std::chrono::seconds(600);               ///< For the reply to the final dot (RFC 5321 section 4.5.3.2.6).
-  std::shared_ptr<const net::TlsContext> tls;  ///< Client context; null: never TLS.
-  config::Strings source;                      ///< Addresses to connect from, where the hop's transport names none.
+      std::chrono::seconds(600);  ///< For the reply to the final dot (RFC 5321 section 4.5.3.2.6).
+  ClientTls tls;                  ///< Empty: never TLS.
+  config::Strings source;         ///< Addresses to connect from, where the hop's transport names none.
   bool chunking = true;
   bool pipelining = true;
 };
@@ -97,6 +102,7 @@ class Outbound final : private net::Connection::Handler {
   void handle(smtp::MessageResult& event);
   void handle(const smtp::SessionOver& event);
   void handle(const smtp::SendOctets& event);
+  std::shared_ptr<const net::TlsContext> tls_context() const;
   void begin_authentication();
   bool feed_body();
   void arm_timeout();

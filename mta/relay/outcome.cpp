@@ -10,6 +10,11 @@ namespace mail::relay {
 
 using spool::RecipientState;
 
+namespace {
+constexpr auto kNotesSettle = std::chrono::milliseconds(25);  // the done journal syncs so long after a note
+constexpr unsigned kFewRemovals = 50;  // per second: so many are gone at once, and nobody lists what was just sent
+}  // namespace
+
 void Manager::set_state(spool::StoredMessage& message, std::size_t recipient, RecipientState state) {
   // The note makes it durable; the octet in the file is what everybody reads.
   if (spool::is_finished(state))
@@ -145,14 +150,36 @@ void Manager::job_done(std::shared_ptr<Work> work) {
 }
 
 void Manager::forget(const MessageId& id) {
-  (void)s_.done.note(spool::Box::queue, id);
-  if (auto removed = spool::remove(s_.spool, spool::Box::queue, id); !removed)
-    log_event(LogLevel::error, "remove-failed", {{"id", id.text()}, {"reason", removed.error().text}});
+  const CompactId compact(id);
+  shared_.erase(compact);
+  const auto noted = s_.done.note(spool::Box::queue, id);
+  if (!noted) log_event(LogLevel::error, "note-failed", {{"id", id.text()}, {"reason", noted.error().text}});
+  if (s_.loop.now() - removals_counted_ >= std::chrono::seconds(1)) removals_counted_ = s_.loop.now(), recent_ = 0;
+  if (!noted || ++recent_ <= kFewRemovals) return removed(compact, spool::remove(s_.spool, spool::Box::queue, id));
+  removals_.emplace_back(s_.done.noted(), compact);
+  if (!remove_.pending()) remove_.start(kNotesSettle);
+}
+
+/// Their files serve the next messages, so the notes have to be durable first. Until then the ids stay known, or a scan
+/// would find them once more.
+void Manager::remove_noted() {
+  for (const auto durable = s_.done.durable(); !removals_.empty() && removals_.front().first <= durable;) {
+    const auto compact = removals_.front().second;
+    removals_.pop_front();
+    removed(compact, recycler_.remove(spool::Box::queue, compact.id()));
+  }
+  if (!removals_.empty()) remove_.start(kNotesSettle);
+}
+
+void Manager::removed(const CompactId& compact, const Status& status) {
+  const auto id = compact.id();
+  known_.erase(compact);
   if (s_.spool.exists(spool::Box::hold, id))
     (void)spool::remove(s_.spool, spool::Box::hold, id);  // held while it was being sent
-  known_.erase(CompactId(id));
-  shared_.erase(CompactId(id));
-  log_event(LogLevel::info, "removed", {{"id", id.text()}});
+  if (status)
+    log_event(LogLevel::info, "removed", {{"id", id.text()}});
+  else
+    log_event(LogLevel::error, "remove-failed", {{"id", id.text()}, {"reason", status.error().text}});
 }
 
 std::vector<RecipientReport> Manager::reports_due(const spool::StoredMessage& message, ReportAction action) const {

@@ -1,5 +1,7 @@
 #include "mta/relay/run.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "directory/from_settings.h"
 #include "mta/relay/manager.h"
@@ -18,9 +20,24 @@ struct Parts {
   std::unique_ptr<spool::Spool> spool;
   std::unique_ptr<spool::Writer> writer;
   std::unique_ptr<spool::DoneJournal> done;
-  std::shared_ptr<const net::TlsContext> tls;
   std::unique_ptr<Manager> manager;
 };
+
+/// Made once; what is wrong with it is said once.
+ClientTls client_tls(const config::Tls& settings) {
+  struct State {
+    bool tried = false;
+    std::shared_ptr<const net::TlsContext> context;
+  };
+  return [&settings, state = std::make_shared<State>()] {
+    if (std::exchange(state->tried, true)) return state->context;
+    if (auto made = net::TlsContext::client(settings))
+      state->context = std::move(*made);
+    else
+      log_event(LogLevel::warning, "tls-off", {{"reason", made.error().text}});
+    return state->context;
+  };
+}
 
 Status open_parts(net::Service& service, Parts& parts) {
   const auto& settings = service.settings();
@@ -37,10 +54,8 @@ Status open_parts(net::Service& service, Parts& parts) {
   MAIL_CHECK(spool::recover(*parts.spool));  // journals of programs that do not run
   MAIL_TRY(done, spool::DoneJournal::open(*parts.spool, "relay"));
   parts.done = std::move(done);
-  if (auto tls = net::TlsContext::client(settings.tls))
-    parts.tls = std::move(*tls);
-  else
-    log_event(LogLevel::warning, "tls-off", {{"reason", tls.error().text}});
+  auto tls = client_tls(settings.tls);
+  if (!settings.tls.ca_file.empty()) tls();  // an operator's own file: a mistake in it shows at the start
   auto& loop = service.loops().first();
   parts.manager = std::make_unique<Manager>(Surroundings{.loop = loop,
                                                          .resolver = service.resolver(loop),
@@ -50,7 +65,7 @@ Status open_parts(net::Service& service, Parts& parts) {
                                                          .writer = *parts.writer,
                                                          .done = *parts.done,
                                                          .workers = service.workers(),
-                                                         .tls = parts.tls});
+                                                         .tls = std::move(tls)});
   return {};
 }
 

@@ -201,7 +201,7 @@ TEST_CASE("a host that is not there, says no, goes away or falls silent leaves t
 TEST_CASE("TLS that is required and not offered keeps the message here") {
   ScriptedHost host({{"S 220 mx", "C EHLO", "S 250 mx", "C never"}});
   Client client(1);
-  client.settings.tls = *net::TlsContext::client({});
+  client.settings.tls = [context = *net::TlsContext::client({})] { return context; };
   client.run(host.port, TlsMode::required);
   CHECK(client.last.starts_with("451 4.7.4 "));
   CHECK(client.waiting.size() == 1);
@@ -230,7 +230,7 @@ TEST_CASE("where opportunistic TLS fails the message goes in clear") {
        {"S 220 mx", "C EHLO", "S 250-mx", "S 250 STARTTLS", "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C RCPT",
         "S 250 ok", "C DATA", "S 354 go", "C*", "S 250 2.0.0 in clear", "C QUIT", "S 221 bye"}});
   Client client(1);
-  client.settings.tls = *net::TlsContext::client({});
+  client.settings.tls = [context = *net::TlsContext::client({})] { return context; };
   client.run(host.port);
   REQUIRE(client.results.size() == 1);
   CHECK(client.results[0] == "0: 250 2.0.0 in clear 250 2.0.0 in clear");

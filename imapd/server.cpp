@@ -10,7 +10,9 @@ namespace mail::imapd {
 
 Result<std::unique_ptr<ImapServer>> ImapServer::open(net::Service& service, const std::string& preauthenticated) {
   MAIL_TRY(users, directory::Directory::open(directory::options_from(service.settings())));
-  MAIL_TRY(store, store::Store::open(store::settings_from(service.settings())));
+  auto store_settings = store::settings_from(service.settings());
+  store_settings.index_ahead = true;
+  MAIL_TRY(store, store::Store::open(std::move(store_settings)));
   std::unique_ptr<ImapServer> server(new ImapServer(service, std::move(users), std::move(store)));
   if (!preauthenticated.empty()) {
     MAIL_TRY(user, server->directory_->find_user(preauthenticated));

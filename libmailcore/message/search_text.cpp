@@ -76,6 +76,15 @@ void append_body_search_text(std::string& to, const Tree& tree) {
   if (to.size() > most) to.resize(most);
 }
 
+std::size_t search_text(std::string_view raw, Tree& tree, std::string& to) {
+  parse(raw, tree);
+  to.clear();
+  append_header_search_text(to, tree.header(tree.root()));
+  const auto body = to.size();
+  append_body_search_text(to, tree);
+  return body;
+}
+
 std::string preview(const Tree& tree, std::size_t characters) {
   const Part* chosen = nullptr;
   for (const auto& part : tree.parts()) {

@@ -19,6 +19,10 @@ std::string field_search_text(std::string_view value);
 /// attachments (RFC 9051 section 6.4.4).
 void append_body_search_text(std::string& to, const Tree& tree);
 
+/// All that SEARCH TEXT looks at, in place of what `to` held. `tree` is scratch.
+/// @return where the body begins in it: from there on it is what SEARCH BODY looks at
+std::size_t search_text(std::string_view raw, Tree& tree, std::string& to);
+
 /// The content of a leaf as UTF-8: transfer encoding and charset undone; HTML stays HTML.
 std::string decoded_text(const Tree& tree, const Part& part);
 /// The content of a leaf with its transfer encoding undone.

@@ -216,13 +216,25 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
     file.from_name = std::move(name);
     return true;
   };
+  // What goes from here is told by this MOVE alone: not by the watcher, nor by a look at the folder meanwhile.
+  if (move) ++moving_;
+  std::unique_ptr<std::atomic<int>, void (*)(std::atomic<int>*)> moves(move ? &moving_ : nullptr,
+                                                                       [](std::atomic<int>* count) { --*count; });
+  Stamp before;
+  look(before);
+  const auto expect_all = [&] {
+    for (const auto& file : incoming) expect(*file.from, file.from_name);
+  };
+  if (move) expect_all();
   auto added = to.add(incoming, renamed);
   if (!added && added.error().kind == Error::Kind::not_found) {
     // A file had another name by then (another program, or flags written behind): look, and once more.
+    moves.reset();  // a look is what is needed now
     suspect_ = true;
     MAIL_CHECK(refresh());
     gather();
     if (used != 0) translate();
+    if (move) expect_all();
     added = to.add(incoming, renamed);
   }
   if (!added) return tl::unexpected(std::move(added).error());
@@ -235,17 +247,14 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
   }
   if (move) {
     MAIL_TRY(writing, begin());
-    Stamp before = image_.stamp;
-    for (const auto& file : incoming) {
-      expect(*file.from, file.from_name);
-      // Not before it is durable on the other file system: nothing orders the two.
+    // Not before it is durable on the other file system: nothing orders the two.
+    for (const auto& file : incoming)
       if (file.carried) (void)context_->disk->unlink(*file.from, file.from_name);
-    }
     std::int64_t octets = 0;
     for (const auto& file : incoming) octets += static_cast<std::int64_t>(file.row.file_octets);
     if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(incoming.size()));
     std::vector<Record> records{record::Expunged{next_modseq(), false, out.source}};
-    (void)before;
+    MAIL_CHECK(restamp(writing, before, records));
     MAIL_CHECK(applied(writing, Batch{std::move(records), {}, 0}));
   }
   MAIL_CHECK(flushed);

@@ -156,6 +156,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Result<std::shared_ptr<MessageFile>> open_message(Uid uid);
   Result<UniqueFd> open_file(Uid uid);
   Status complete(const UidSet& uids, bool sizes_only);
+  /// Makes summaries and search filters of at most `most` messages that have none, each message looked at once. Returns
+  /// whether there may be more.
+  Result<bool> index_ahead(std::size_t most);
 
   // For views.
   std::shared_mutex& image_lock() const { return image_lock_; }
@@ -169,6 +172,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   TextIndex& texts() const { return *place_.texts; }
   HotKeys& hot_keys() const { return hot_keys_; }
   Status add_filters(std::vector<record::Filters::Row> rows);
+  bool indexes_ahead() const { return context_->settings.index_ahead; }
   void attach(SessionView& view);
   void detach(SessionView& view);
   void set_notify(SessionView& view, std::function<void()> changed);
@@ -249,7 +253,10 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
       false;     ///< On a network file system: other hosts' changes make no inotify event, and their clocks differ.
   Stamp still_;  ///< Since `still_since_` the directories have these times.
   std::chrono::steady_clock::time_point still_since_{};
-  std::map<Uid, Missed> missed_;  ///< Rows whose files the last listings did not have.
+  std::map<Uid, Missed> missed_;     ///< Rows whose files the last listings did not have.
+  std::uint64_t indexed_epoch_ = 0;  ///< Of indexed_to_: only index_ahead() uses them.
+  Uid indexed_to_{};                 ///< Messages up to it have been looked at.
+  std::atomic<int> moving_{0};       ///< MOVEs that are taking files away: scan() need not tell of them.
 
   mutable std::mutex views_mutex_;
   std::set<SessionView*> views_;

@@ -86,6 +86,7 @@ bool Mailbox::still(const Stamp& looked) {
 }
 
 Status Mailbox::scan(Writing& writing, bool list_locked) {
+  if (moving_ > 0 && !list_locked) return {};
   auto status = scan_once(writing, list_locked);
   if (status) return status;
   suspect_ = true;

@@ -7,11 +7,13 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "message/search_text.h"
 #include "message/tree.h"
 #include "store/mailbox_core.h"
 #include "store/parallel.h"
 #include "store/summary.h"
 #include "store/summary_cache.h"
+#include "store/text_index.h"
 
 namespace mail::store {
 
@@ -43,6 +45,65 @@ Status Mailbox::add_filters(std::vector<record::Filters::Row> rows) {
   if (rows.empty()) return {};
   MAIL_TRY(writing, begin());
   return applied(writing, Batch{{record::Filters{std::move(rows)}}, {}, 0});
+}
+
+Result<bool> Mailbox::index_ahead(std::size_t most) {
+  struct Item {
+    Uid uid{};
+    bool summary = false, filter = false;  ///< Missing.
+  };
+  std::vector<Item> items;
+  bool more = false;
+  {
+    std::shared_lock lock(image_lock_);
+    if (indexed_epoch_ != epoch_) indexed_epoch_ = epoch_, indexed_to_ = {};
+    for (auto row = image_.lower_bound(static_cast<Uid>(number(indexed_to_) + 1)); row < image_.rows(); ++row) {
+      if (items.size() == most) {
+        more = true;
+        break;
+      }
+      indexed_to_ = image_.uid(row);
+      if (image_.tombstone(row)) continue;
+      const Item item{indexed_to_, !place_.summaries->plausible(image_.summary(row)),
+                      !place_.texts->plausible(image_.filter(row))};
+      if (item.summary || item.filter) items.push_back(item);
+    }
+  }
+  record::Known known;
+  record::Filters filters;
+  std::vector<std::string> summaries, made;
+  message::Tree tree;
+  std::string text;
+  for (const auto& item : items) {
+    const auto file = open_message(item.uid);
+    if (!file) continue;  // gone meanwhile
+    const auto raw = (*file)->raw();
+    if (item.summary) {
+      summaries.push_back(summarise(raw, tree));
+      known.rows.push_back({item.uid, raw.size(), (*file)->wire_octets(), 0});
+    }
+    if (item.filter) {
+      message::search_text(raw, tree, text);
+      made.push_back(make_filter(text));
+      filters.rows.push_back({item.uid, 0});
+    }
+  }
+  std::vector<Record> records;
+  if (!summaries.empty()) {
+    MAIL_TRY(refs, place_.summaries->append(summaries));
+    for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
+    records.push_back(std::move(known));
+  }
+  if (!made.empty()) {
+    MAIL_TRY(refs, place_.texts->append(made));
+    for (std::size_t i = 0; i < refs.size(); ++i) filters.rows[i].filter = refs[i];
+    records.push_back(std::move(filters));
+  }
+  if (!records.empty()) {
+    MAIL_TRY(writing, begin());
+    MAIL_CHECK(applied(writing, Batch{std::move(records), {}, 0}));
+  }
+  return more;
 }
 
 Status Mailbox::complete(const UidSet& uids, bool sizes_only) {

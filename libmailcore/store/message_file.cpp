@@ -32,17 +32,16 @@ Result<std::shared_ptr<MessageFile>> MessageFile::open(UniqueFd fd) {
   std::shared_ptr<MessageFile> file(new MessageFile());
   const auto octets = static_cast<std::size_t>(found.st_size);
   if (octets < kReadOctets) {
-    file->owned_.resize(octets);
+    file->read_ = std::make_unique_for_overwrite<char[]>(octets);
     std::size_t got = 0;
     while (got < octets) {
-      const auto n = ::pread(fd.get(), file->owned_.data() + got, octets - got, static_cast<off_t>(got));
+      const auto n = ::pread(fd.get(), file->read_.get() + got, octets - got, static_cast<off_t>(got));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return fail_errno("reading a message");
       if (n == 0) break;
       got += static_cast<std::size_t>(n);
     }
-    file->owned_.resize(got);
-    file->raw_ = file->owned_;
+    file->raw_ = {file->read_.get(), got};
     return file;
   }
   void* map = ::mmap(nullptr, octets, PROT_READ, MAP_PRIVATE, fd.get(), 0);

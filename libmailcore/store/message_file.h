@@ -34,6 +34,7 @@ class MessageFile {
  private:
   MessageFile() = default;
   std::string owned_;
+  std::unique_ptr<char[]> read_;
   std::string_view raw_;
   void* map_ = nullptr;
   std::size_t map_octets_ = 0;

@@ -105,21 +105,21 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
   if (needle.empty()) return existing(within);
   struct Item {
     Uid uid{};
-    bool known = false;  ///< It has a filter.
+    bool known = false;  ///< It has a filter, or will have one soon.
     bool hit = false;
     std::string made;
   };
-  auto& texts = mailbox_->texts();
   std::vector<Item> items;  // those that the filters leave
+  const bool ahead = mailbox_->indexes_ahead();
   {
-    const TextIndex::Reading filters(texts);
+    const TextIndex::Reading filters(mailbox_->texts());
     const auto trigrams = needle_trigrams(needle);
     std::shared_lock lock(mailbox_->image_lock());
     const auto& image = mailbox_->image();
     for_rows(within, [&](RowNumber row, SequenceNumber) {
       const auto filter = image.filter(row);
       if (filter != 0 && !trigrams.empty() && !filters.may_contain(filter, trigrams)) return true;
-      items.push_back({image.uid(row), texts.plausible(filter), false, {}});
+      items.push_back({image.uid(row), ahead || mailbox_->texts().plausible(filter), false, {}});
       return true;
     });
   }
@@ -132,11 +132,7 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
       auto& item = items[from + i];
       const auto file = open_message(item.uid);
       if (!file) return;
-      message::parse((*file)->raw(), tree);
-      scratch.clear();
-      message::append_header_search_text(scratch, tree.header(tree.root()));
-      const auto body = scratch.size();
-      message::append_body_search_text(scratch, tree);
+      const auto body = message::search_text((*file)->raw(), tree, scratch);
       item.hit = contains(with_header ? std::string_view(scratch) : std::string_view(scratch).substr(body), needle);
       if (!item.known) item.made = make_filter(scratch);
       if (scratch.capacity() > (16U << 20)) scratch = std::string();
@@ -151,7 +147,7 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
     }
     if (made.empty()) continue;
     // A full disk costs only the index, not the answer.
-    const auto refs = texts.append(made);
+    const auto refs = mailbox_->texts().append(made);
     if (!refs) continue;
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].filter = (*refs)[i];
     (void)mailbox_->add_filters(std::move(rows));

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -14,6 +15,9 @@ constexpr auto kKeep = std::chrono::seconds(60);
 constexpr auto kRound = std::chrono::seconds(5);
 /// Files renamed or removed in one go: others wait no longer than that takes.
 constexpr std::size_t kPiece = 500;
+constexpr auto kIndexRound = std::chrono::milliseconds(1000);
+/// Messages indexed in one go.
+constexpr std::size_t kIndexPiece = 256;
 }  // namespace
 
 Result<std::shared_ptr<Store>> Store::open(StoreSettings settings, Disk& disk, Clock& clock) {
@@ -41,6 +45,7 @@ void StoreImpl::start() {
       if (mailbox->views() > 0 && mailbox->stale()) (void)mailbox->refresh();
     });
   writer_ = std::thread([this] { run(); });
+  if (context_->settings.index_ahead) indexer_ = std::thread([this] { index_ahead(); });
 }
 
 StoreImpl::~StoreImpl() {
@@ -50,6 +55,7 @@ StoreImpl::~StoreImpl() {
   }
   pending_changed_.notify_all();
   writer_.join();
+  if (indexer_.joinable()) indexer_.join();
   watcher_.reset();
   write_pending();
   context_->pending = {};  // views may outlive the store
@@ -150,25 +156,51 @@ void StoreImpl::run() {
   }
 }
 
+std::vector<std::shared_ptr<AccountImpl>> StoreImpl::open_accounts() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<AccountImpl>> out;
+  for (const auto& [key, account] : accounts_) out.push_back(account);
+  return out;
+}
+
 void StoreImpl::poll() {
-  std::vector<std::shared_ptr<AccountImpl>> accounts;
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& [key, account] : accounts_) accounts.push_back(account);
-  }
-  for (const auto& account : accounts) {
-    account->poll_watched();
-    for (const auto& mailbox : account->open_mailboxes())
-      if (!mailbox->watched && mailbox->views() > 0 && mailbox->stale()) (void)mailbox->refresh();
+  for (const auto& account : open_accounts()) account->poll_watched();
+  for (const auto& mailbox : viewed_mailboxes())
+    if (!mailbox->watched && mailbox->stale()) (void)mailbox->refresh();
+}
+
+std::vector<std::shared_ptr<Mailbox>> StoreImpl::viewed_mailboxes() {
+  std::vector<std::shared_ptr<Mailbox>> out;
+  for (const auto& account : open_accounts())
+    for (auto& mailbox : account->open_mailboxes())
+      if (mailbox->views() > 0) out.push_back(std::move(mailbox));
+  return out;
+}
+
+/// Whoever waits for an answer comes first: this thread is nice, and a mailbox that was just opened is left alone until
+/// its client has had its first answers.
+void StoreImpl::index_ahead() {
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+  const auto stopped = [this](std::chrono::milliseconds wait) {
+    std::unique_lock lock(pending_mutex_);
+    return pending_changed_.wait_for(lock, wait, [this] { return stop_; });
+  };
+  while (!stopped(kIndexRound)) {
+    for (const auto& mailbox : viewed_mailboxes()) {
+      for (;;) {
+        const auto more = mailbox->index_ahead(kIndexPiece);
+        if (!more)
+          log_event(LogLevel::warning, "index-ahead-failed",
+                    {{"mailbox", mailbox->folder().path()}, {"cause", more.error().text}});
+        if (!more || !*more) break;
+        if (stopped({})) return;
+      }
+    }
   }
 }
 
 void StoreImpl::let_go() {
-  std::vector<std::shared_ptr<AccountImpl>> accounts;
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& [key, account] : accounts_) accounts.push_back(account);
-  }
+  auto accounts = open_accounts();
   const auto before = std::chrono::steady_clock::now() - kKeep;
   for (const auto& account : accounts) account->let_go(before);
   accounts.clear();

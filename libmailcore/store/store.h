@@ -42,8 +42,11 @@ struct StoreSettings {
   bool watch = true;  ///< inotify. Without it (or where it fails) mailboxes are looked at by `poll`.
   std::chrono::seconds poll{10};
   unsigned parse_threads = 0;  ///< For a first visit; 0: one per core.
-  bool flush = true;           ///< false only for tests and benches: no flushes at all.
-  std::string host;            ///< In file names; empty: this host's name.
+  /// Summaries and search filters of open mailboxes are made on a thread of the store's own, as mail comes in and for
+  /// what lies there already; else when they are asked for.
+  bool index_ahead = false;
+  bool flush = true;  ///< false only for tests and benches: no flushes at all.
+  std::string host;   ///< In file names; empty: this host's name.
 };
 
 class Store {

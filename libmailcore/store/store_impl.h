@@ -40,6 +40,9 @@ class StoreImpl final : public Store, public std::enable_shared_from_this<StoreI
   void run();
   void poll();
   void let_go();
+  void index_ahead();
+  std::vector<std::shared_ptr<AccountImpl>> open_accounts();
+  std::vector<std::shared_ptr<Mailbox>> viewed_mailboxes();
 
   std::shared_ptr<StoreContext> context_;
   std::mutex mutex_;
@@ -54,6 +57,7 @@ class StoreImpl final : public Store, public std::enable_shared_from_this<StoreI
   std::map<const Mailbox*, Pending> pending_;
   bool stop_ = false;
   std::thread writer_;
+  std::thread indexer_;
   std::shared_ptr<Watcher> watcher_;
 };
 

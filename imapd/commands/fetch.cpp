@@ -75,6 +75,8 @@ class Fetching : public Work {
       const auto source = wanted.from_header_cache ? Source::summary : wanted.item->source;
       needs_size_ = needs_size_ || source == Source::size;
       needs_summary_ = needs_summary_ || source == Source::summary;
+      header_tells_ =
+          header_tells_ && (source != Source::summary || wanted.from_header_cache || wanted.item->name == "ENVELOPE");
       needs_content_ = needs_content_ || source == Source::content;
       sets_seen_ = sets_seen_ || (wanted.item->sets_seen && !unsolicited && may_set_seen(session));
       wants_flags_ = wants_flags_ || wanted.item->name == "FLAGS";
@@ -87,6 +89,7 @@ class Fetching : public Work {
       prepared_ = true;
     }
     if (needs_content_ || sets_seen_) return step_content(session);
+    if (reads_summaries_ && !session.may_block()) return on_worker();
     session.out().reserve(Session::kPiece + 4096);
     if (needs_summary_)
       step_summaries(session);
@@ -100,6 +103,8 @@ class Fetching : public Work {
     auto& view = session.view();
     if (needs_summary_ && !view.has_summaries(request_.uids)) {
       if (!session.may_block()) return on_worker();
+      reads_summaries_ = !needs_content_ && !sets_seen_;
+      if (reads_summaries_) return std::nullopt;  // as the answers go out; sizes come with them
       if (auto done = view.complete_summaries(request_.uids); !done)
         return failed(done.error(), "Messages cannot be read");
     }
@@ -182,16 +187,19 @@ class Fetching : public Work {
     auto& out = session.out();
     store::Uid last{};
     bool all = true;
-    session.view().summaries(
-        rest_, [&](store::SequenceNumber number, const store::MessageRow& row, const store::Summary& summary) {
-          begin(session, number, row);
-          const FetchInput input{session, number, row, &summary};
-          for (const auto& wanted : request_.wanted) append_value(input, wanted, out);
-          out += ")\r\n";
-          last = row.uid;
-          all = out.size() < Session::kPiece;
-          return all;
-        });
+    const auto tell = [&](store::SequenceNumber number, const store::MessageRow& row, const store::Summary& summary) {
+      begin(session, number, row);
+      const FetchInput input{session, number, row, &summary};
+      for (const auto& wanted : request_.wanted) append_value(input, wanted, out);
+      out += ")\r\n";
+      last = row.uid;
+      all = out.size() < Session::kPiece;
+      return all;
+    };
+    if (reads_summaries_)
+      session.view().read_summaries(rest_, header_tells_, tell);
+    else
+      session.view().summaries(rest_, tell);
     rest_ = all ? store::UidSet{} : above(rest_, last);
   }
 
@@ -356,6 +364,8 @@ class Fetching : public Work {
   bool adds_uid_ = false, needs_size_ = false, needs_summary_ = false, needs_content_ = false, sets_seen_ = false,
        wants_flags_ = false;
   bool prepared_ = false;
+  bool reads_summaries_ = false;  ///< Some are not in the index: step_summaries() reads messages.
+  bool header_tells_ = true;      ///< What is asked of summaries is in the headers.
   bool first_ = true;
   bool in_message_ = false;
   bool unknown_encoding_ = false;

@@ -143,6 +143,14 @@ class View {
       const UidSet& uids,
       const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const = 0;
 
+  /// As summaries(), and those that are not in the index are read on the way: [disk], in several threads, a piece at a
+  /// time as `function` takes them, so that the first answers of a first visit need not wait for the last.
+  /// @param header_only  envelope, header fields, sizes and date are enough: what is read is then the header alone, and
+  ///                     is not kept
+  virtual void read_summaries(
+      const UidSet& uids, bool header_only,
+      const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const = 0;
+
   /// As summaries(), but with the fields for sorting, threading and searching only (all but envelope, structures,
   /// header fields, ids and preview): they are kept in memory, so that a SORT or SEARCH FROM of a large mailbox costs a
   /// pass over them.

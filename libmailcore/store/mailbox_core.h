@@ -172,6 +172,11 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   TextIndex& texts() const { return *place_.texts; }
   HotKeys& hot_keys() const { return hot_keys_; }
   Status add_filters(std::vector<record::Filters::Row> rows);
+  /// The record of a message, with `header_only` as summarise_header() has it; empty where it cannot be read. [disk]
+  std::string summary_of(Uid uid, bool header_only);
+  /// Puts records into the index.
+  Status keep_summaries(const std::vector<std::pair<Uid, std::string_view>>& records);
+  unsigned parse_threads() const { return context_->settings.parse_threads; }
   bool indexes_ahead() const { return context_->settings.index_ahead; }
   void attach(SessionView& view);
   void detach(SessionView& view);

@@ -47,6 +47,28 @@ Status Mailbox::add_filters(std::vector<record::Filters::Row> rows) {
   return applied(writing, Batch{{record::Filters{std::move(rows)}}, {}, 0});
 }
 
+std::string Mailbox::summary_of(Uid uid, bool header_only) {
+  thread_local message::Tree tree;
+  const auto file = open_message(uid);
+  if (!file) return {};
+  return header_only ? summarise_header((*file)->raw(), (*file)->wire_octets(), tree) : summarise((*file)->raw(), tree);
+}
+
+Status Mailbox::keep_summaries(const std::vector<std::pair<Uid, std::string_view>>& records) {
+  std::vector<std::string_view> octets;
+  record::Known known;
+  for (const auto& [uid, record] : records) {
+    const auto summary = parse_summary(record);
+    if (!summary) continue;
+    octets.push_back(record);
+    known.rows.push_back({uid, 0, summary->octets, 0});
+  }
+  MAIL_TRY(refs, place_.summaries->append(octets));
+  for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
+  MAIL_TRY(writing, begin());
+  return applied(writing, Batch{{std::move(known)}, {}, 0});
+}
+
 Result<bool> Mailbox::index_ahead(std::size_t most) {
   struct Item {
     Uid uid{};

@@ -106,36 +106,67 @@ bool is_cached_field(std::string_view name) {
   return std::ranges::binary_search(kCachedFields, std::string_view(lower));
 }
 
-std::string summarise(std::string_view raw, message::Tree& tree) {
-  message::parse(raw, tree);
-  const auto value = [&](KnownField field) { return tree.field(tree.root(), field).value_or(std::string_view{}); };
-  std::string header_fields;
-  std::array<std::string, 5> search;  // from, to, cc, bcc, subject: all fields of the name
-  bool whole = true;
+namespace {
+
+struct CachedFields {
+  std::string raw;
+  bool whole = true;                  ///< False where some were left out.
+  std::array<std::string, 5> search;  ///< From, to, cc, bcc, subject: all fields of the name, where they are wanted.
+};
+
+CachedFields cached_fields(const message::Tree& tree, bool with_search) {
+  CachedFields out;
   for (const auto& field : message::HeaderFields(tree.header(tree.root()))) {
     if (field.name.empty()) continue;
     const auto lower = field.name.size() < 40 ? to_lower(field.name) : std::string();
     if (!std::ranges::binary_search(kCachedFields, std::string_view(lower))) continue;
-    if (header_fields.size() + field.raw.size() > kHeaderOctetsMost) {
-      whole = false;
+    if (out.raw.size() + field.raw.size() > kHeaderOctetsMost) {
+      out.whole = false;
       continue;
     }
-    append_crlf(header_fields, field.raw);
-    if (!header_fields.ends_with('\n')) header_fields += "\r\n";
+    append_crlf(out.raw, field.raw);
+    if (!out.raw.ends_with('\n')) out.raw += "\r\n";
+    if (!with_search) continue;
     const int at = lower == "from"      ? 0
                    : lower == "to"      ? 1
                    : lower == "cc"      ? 2
                    : lower == "bcc"     ? 3
                    : lower == "subject" ? 4
                                         : -1;
-    if (at >= 0 && search[static_cast<std::size_t>(at)].size() < kSearchOctetsMost) {
-      auto& text = search[static_cast<std::size_t>(at)];
+    if (at >= 0 && out.search[static_cast<std::size_t>(at)].size() < kSearchOctetsMost) {
+      auto& text = out.search[static_cast<std::size_t>(at)];
       text += message::field_search_text(field.value);
       text += '\n';
     }
   }
-  std::int64_t sent = INT64_MIN;
-  if (const auto date = message::parse_date(value(KnownField::date))) sent = date->time.time_since_epoch().count();
+  return out;
+}
+
+/// INT64_MIN: the internal date counts.
+std::int64_t sent_date(const message::Tree& tree) {
+  const auto date = message::parse_date(tree.field(tree.root(), KnownField::date).value_or(std::string_view{}));
+  return date ? date->time.time_since_epoch().count() : INT64_MIN;
+}
+
+}  // namespace
+
+std::string summarise_header(std::string_view raw, std::uint64_t wire_octets, message::Tree& tree) {
+  message::parse(message::header_of(raw), tree);
+  const auto fields = cached_fields(tree, false);
+  const auto envelope = message::imap_envelope(tree);
+  Summary summary;
+  summary.header_fields_whole = fields.whole;
+  summary.octets = wire_octets;
+  summary.sent_date = sent_date(tree);
+  summary.envelope = envelope;
+  summary.header_fields = fields.raw;
+  return format_summary(summary);
+}
+
+std::string summarise(std::string_view raw, message::Tree& tree) {
+  message::parse(raw, tree);
+  const auto value = [&](KnownField field) { return tree.field(tree.root(), field).value_or(std::string_view{}); };
+  const auto fields = cached_fields(tree, true);
   const auto subject = message::base_subject(value(KnownField::subject));
   const auto references = message::parse_message_ids(value(KnownField::references));
   const auto in_reply_to = message::parse_message_ids(value(KnownField::in_reply_to));
@@ -151,17 +182,17 @@ std::string summarise(std::string_view raw, message::Tree& tree) {
   const std::string in_reply_to_first = in_reply_to.empty() ? std::string() : in_reply_to.front();
   const std::string all_references = joined(references);
   Summary summary;
-  summary.header_fields_whole = whole;
+  summary.header_fields_whole = fields.whole;
   summary.is_reply_or_forward = subject.is_reply_or_forward;
   summary.octets = tree.crlf_octets();
-  summary.sent_date = sent;
+  summary.sent_date = sent_date(tree);
   const std::string envelope = message::imap_envelope(tree), bodystructure = message::imap_bodystructure(tree),
                     body = message::imap_body(tree), email_id = hash_id('M', raw),
                     thread_id = root.empty() ? hash_id('T', raw) : hash_id('T', root), preview = message::preview(tree);
   summary.envelope = envelope;
   summary.bodystructure = bodystructure;
   summary.body = body;
-  summary.header_fields = header_fields;
+  summary.header_fields = fields.raw;
   summary.email_id = email_id;
   summary.thread_id = thread_id;
   summary.preview = preview;
@@ -174,11 +205,11 @@ std::string summarise(std::string_view raw, message::Tree& tree) {
   summary.message_id = message_id;
   summary.in_reply_to = in_reply_to_first;
   summary.references = all_references;
-  summary.search_from = search[0];
-  summary.search_to = search[1];
-  summary.search_cc = search[2];
-  summary.search_bcc = search[3];
-  summary.search_subject = search[4];
+  summary.search_from = fields.search[0];
+  summary.search_to = fields.search[1];
+  summary.search_cc = fields.search[2];
+  summary.search_bcc = fields.search[3];
+  summary.search_subject = fields.search[4];
   return format_summary(summary);
 }
 

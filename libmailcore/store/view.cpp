@@ -5,12 +5,16 @@
 
 #include "store/account_impl.h"
 #include "store/hot_keys.h"
+#include "store/parallel.h"
 #include "store/summary.h"
 #include "store/summary_cache.h"
 
 namespace mail::store {
 
 namespace {
+/// Messages whose summaries are gone through at once.
+constexpr std::size_t kPiece = 1024;
+
 std::uint64_t next_origin() {
   static std::atomic<std::uint64_t> last{0};
   return ++last;
@@ -249,18 +253,21 @@ bool SessionView::has_summaries(const UidSet& uids) const {
 
 Status SessionView::complete_summaries(const UidSet& uids) { return mailbox_->complete(uids, false); }
 
-template <class Read>
+struct SessionView::SummaryItem {
+  SequenceNumber number;
+  MessageRow row;
+  SummaryRef ref;
+  std::string made;  ///< Where the index has none.
+};
+
+/// In pieces: the image lock is not held while the cache is read or the caller works.
+/// @param prepare  called with each piece
+/// @param read  gives the summary of an item, or nothing
+template <class Prepare, class Read>
 void SessionView::each_summary(
-    const UidSet& uids, Read&& read,
+    const UidSet& uids, std::size_t piece, Prepare&& prepare, Read&& read,
     const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
-  // In pieces: the image lock is not held while the cache is read or the caller works.
-  struct Item {
-    SequenceNumber number;
-    MessageRow row;
-    SummaryRef ref;
-  };
-  constexpr std::size_t kPiece = 1024;
-  std::vector<Item> items;
+  std::vector<SummaryItem> items;
   std::uint64_t from = 1;
   for (;;) {
     items.clear();
@@ -270,26 +277,24 @@ void SessionView::each_summary(
       for (const auto& range : uids.ranges())
         if (number(range.last) >= from) rest.add(std::max(range.first, static_cast<Uid>(from)), range.last);
       for_rows(rest, [&](RowNumber row, SequenceNumber number) {
-        items.push_back({number, message(row), mailbox_->image().summary(row)});
-        return items.size() < kPiece;
+        items.push_back({number, message(row), mailbox_->image().summary(row), {}});
+        return items.size() < piece;
       });
     }
+    prepare(items);
     for (auto& item : items) {
-      auto summary = read(item.row.uid, item.ref);
-      std::string made;
+      auto summary = item.made.empty() ? read(item.row.uid, item.ref) : parse_summary(item.made);
       if (!summary) {  // damaged: made anew here, exact all the same
-        const auto file = mailbox_->open_message(item.row.uid);
-        if (!file) continue;
-        message::Tree tree;
-        made = summarise((*file)->raw(), tree);
-        summary = parse_summary(made);
+        item.made = mailbox_->summary_of(item.row.uid, false);
+        if (item.made.empty()) continue;
+        summary = parse_summary(item.made);
         if (!summary) continue;
       }
       item.row.octets = summary->octets;
       if (summary->sent_date == INT64_MIN) summary->sent_date = item.row.internal_date;
       if (!function(item.number, item.row, *summary)) return;
     }
-    if (items.size() < kPiece) return;
+    if (items.size() < piece) return;
     from = std::uint64_t{number(items.back().row.uid)} + 1;
     if (from > UINT32_MAX) return;
   }
@@ -299,7 +304,30 @@ void SessionView::summaries(
     const UidSet& uids, const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
   const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
-      uids, [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
+      uids, kPiece, [](const auto&) {}, [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
+}
+
+void SessionView::read_summaries(
+    const UidSet& uids, bool header_only,
+    const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
+  // What is read of headers alone and then not asked for is lost: little at a time.
+  constexpr std::size_t kHeaderPiece = 128;
+  const SummaryCache::Reading reading(mailbox_->summaries());
+  each_summary(
+      uids, header_only ? kHeaderPiece : kPiece,
+      [&](std::vector<SummaryItem>& items) {
+        std::vector<SummaryItem*> missing;
+        for (auto& item : items)
+          if (!mailbox_->summaries().plausible(item.ref)) missing.push_back(&item);
+        in_parallel(missing.size(), mailbox_->parse_threads(), 32,
+                    [&](std::size_t i) { missing[i]->made = mailbox_->summary_of(missing[i]->row.uid, header_only); });
+        if (header_only) return;
+        std::vector<std::pair<Uid, std::string_view>> made;
+        for (const auto* item : missing)
+          if (!item->made.empty()) made.emplace_back(item->row.uid, item->made);
+        if (!made.empty()) (void)mailbox_->keep_summaries(made);  // a full disk costs only the index, not the answer
+      },
+      [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
 }
 
 void SessionView::keys(const UidSet& uids,
@@ -309,7 +337,7 @@ void SessionView::keys(const UidSet& uids,
   hot.use_epoch(epoch_);
   const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
-      uids,
+      uids, kPiece, [](const auto&) {},
       [&](Uid uid, SummaryRef ref) {
         auto found = hot.find(uid);
         if (found) return found;

@@ -45,6 +45,9 @@ class SessionView final : public View {
   void summaries(const UidSet& uids,
                  const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
 
+  void read_summaries(
+      const UidSet& uids, bool header_only,
+      const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
   void keys(const UidSet& uids,
             const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
 
@@ -77,8 +80,9 @@ class SessionView final : public View {
   /// lock.
   template <class Function>
   void for_rows(const UidSet& uids, Function&& function) const;
-  template <class Read>
-  void each_summary(const UidSet& uids, Read&& read,
+  struct SummaryItem;
+  template <class Prepare, class Read>
+  void each_summary(const UidSet& uids, std::size_t piece, Prepare&& prepare, Read&& read,
                     const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const;
   RowNumber row_of(SequenceNumber number) const;
   std::uint32_t hidden_before(RowNumber row) const;

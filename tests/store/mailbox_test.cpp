@@ -424,6 +424,37 @@ TEST_CASE("a text search gives what a full scan gives, without its index and wit
   searches_are_exact(*view, texts);
 }
 
+TEST_CASE("a first visit reads summaries as they are asked for, of headers alone where they tell all") {
+  mail::test::TemporaryDirectory dir;
+  Bench bench(dir / "Maildir");
+  fill_with_words(bench);
+  auto view = bench.select();
+  std::string header_fields, sizes;
+  const auto envelopes = [&](bool header_only) {
+    header_fields.clear(), sizes.clear();
+    std::string out;
+    view->read_summaries(all(), header_only, [&](SequenceNumber, const MessageRow& row, const Summary& summary) {
+      out += summary.envelope;
+      header_fields += summary.header_fields;
+      sizes += std::to_string(row.octets) + ' ';
+      CHECK(summary.bodystructure.empty() == header_only);
+      return true;
+    });
+    return out;
+  };
+  const auto from_headers = envelopes(true);
+  const auto fields_from_headers = header_fields, sizes_from_headers = sizes;
+  CHECK(from_headers.size() > 40 * 100);
+  CHECK_FALSE(view->has_summaries(all()));
+  CHECK(envelopes(false) == from_headers);
+  CHECK(header_fields == fields_from_headers);
+  CHECK(sizes == sizes_from_headers);
+  CHECK(view->has_summaries(all()));
+  int told = 0;
+  view->read_summaries(all(), true, [&](SequenceNumber, const MessageRow&, const Summary&) { return ++told < 3; });
+  CHECK(told == 3);
+}
+
 TEST_CASE("what is indexed ahead gives the same answers, also where the index was cut meanwhile") {
   mail::test::TemporaryDirectory dir;
   Bench bench(dir / "Maildir");

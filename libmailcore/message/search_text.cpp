@@ -1,6 +1,11 @@
 #include "message/search_text.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
+#include <cstring>
 
 #include "base/strings.h"
 #include "message/charset.h"
@@ -24,6 +29,53 @@ std::string charset_of(const Tree& tree, const Part& part) {
 bool is_readable(const Part& part) {
   if (part.kind == Part::Kind::multipart) return part.first_child == kNoPart;
   return part.kind == Part::Kind::leaf && part.is_text();
+}
+
+/// A part in plain ASCII: its text is what lies there, but for case.
+bool is_plain(const Tree& tree, const Part& part) {
+  return is_identity(part.encoding) && !iequals(part.subtype, "html") && is_ascii(tree.body(part));
+}
+
+void append_readable(std::string& to, const Tree& tree, const Part& part) {
+  if (iequals(part.subtype, "html"))
+    append_folded(to, html_to_text(decoded_text(tree, part), {.links = false, .line_breaks = false}));
+  else if (is_plain(tree, part))
+    append_folded(to, tree.body(part));
+  else
+    append_folded(to, decoded_text(tree, part));
+}
+
+bool contains(std::string_view text, std::string_view needle) {
+  return text.size() >= needle.size() && ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
+}
+
+/// As contains(fold_case(text), needle), of ASCII.
+bool folded_contains(std::string_view text, std::string_view needle) {
+  if (text.size() < needle.size() || needle.empty()) return needle.empty();
+  const auto here = [&](std::size_t at) {
+    return std::equal(needle.begin(), needle.end(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                      [](char wanted, char c) { return wanted == ascii_lower(c); });
+  };
+  const auto places = text.size() - needle.size() + 1;
+  std::size_t at = 0;
+#ifdef __SSE2__
+  // Where the first and the last octet fit, whatever their case; what else 0x20 makes equal is sorted out by here().
+  const auto blur = _mm_set1_epi8(0x20);
+  const auto first = _mm_or_si128(_mm_set1_epi8(needle.front()), blur),
+             last = _mm_or_si128(_mm_set1_epi8(needle.back()), blur);
+  const auto fits = [&](std::size_t from, __m128i octet) {
+    const auto block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + from));
+    return _mm_cmpeq_epi8(_mm_or_si128(block, blur), octet);
+  };
+  for (; at + 16 <= places; at += 16) {
+    const auto both = _mm_and_si128(fits(at, first), fits(at + needle.size() - 1, last));
+    for (auto bits = static_cast<unsigned>(_mm_movemask_epi8(both)); bits != 0; bits &= bits - 1)
+      if (here(at + static_cast<std::size_t>(__builtin_ctz(bits)))) return true;
+  }
+#endif
+  for (; at < places; ++at)
+    if (here(at)) return true;
+  return false;
 }
 
 }  // namespace
@@ -63,14 +115,7 @@ void append_body_search_text(std::string& to, const Tree& tree) {
     if (to.size() > most) break;
     if (part.parent != kNoPart) append_header_search_text(to, tree.header(part));
     if (!is_readable(part)) continue;
-    const bool html = iequals(part.subtype, "html");
-    if (html) {
-      append_folded(to, html_to_text(decoded_text(tree, part), {.links = false, .line_breaks = false}));
-    } else if (is_identity(part.encoding) && is_ascii(tree.body(part))) {
-      append_folded(to, tree.body(part));
-    } else {
-      append_folded(to, decoded_text(tree, part));
-    }
+    append_readable(to, tree, part);
     to += '\n';
   }
   if (to.size() > most) to.resize(most);
@@ -83,6 +128,30 @@ std::size_t search_text(std::string_view raw, Tree& tree, std::string& to) {
   const auto body = to.size();
   append_body_search_text(to, tree);
   return body;
+}
+
+bool search_text_contains(std::string_view raw, bool with_header, std::string_view needle, Tree& tree,
+                          std::string& scratch) {
+  constexpr std::size_t kSure = 1U << 20U;  // of no more octets than this the text is cut nowhere
+  if (raw.size() > kSure || needle.find('\n') != std::string_view::npos) {
+    const auto body = search_text(raw, tree, scratch);
+    return contains(std::string_view(scratch).substr(with_header ? 0 : body), needle);
+  }
+  parse(raw, tree);
+  const auto in_header = [&](const Part& part) {
+    scratch.clear();
+    append_header_search_text(scratch, tree.header(part));
+    return contains(scratch, needle);
+  };
+  const auto in_body = [&](const Part& part) {
+    if (is_plain(tree, part)) return folded_contains(tree.body(part), needle);
+    scratch.clear();
+    append_readable(scratch, tree, part);
+    return contains(scratch, needle);
+  };
+  return std::ranges::any_of(tree.parts(), [&](const Part& part) {
+    return ((with_header || part.parent != kNoPart) && in_header(part)) || (is_readable(part) && in_body(part));
+  });
 }
 
 std::string preview(const Tree& tree, std::size_t characters) {

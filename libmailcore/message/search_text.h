@@ -23,6 +23,11 @@ void append_body_search_text(std::string& to, const Tree& tree);
 /// @return where the body begins in it: from there on it is what SEARCH BODY looks at
 std::size_t search_text(std::string_view raw, Tree& tree, std::string& to);
 
+/// Whether what search_text() would give contains a folded needle; without `with_header` from the body on. Looks at one
+/// part after the other, and at those in plain ASCII where they lie. `tree` and `scratch` are scratch.
+bool search_text_contains(std::string_view raw, bool with_header, std::string_view needle, Tree& tree,
+                          std::string& scratch);
+
 /// The content of a leaf as UTF-8: transfer encoding and charset undone; HTML stays HTML.
 std::string decoded_text(const Tree& tree, const Part& part);
 /// The content of a leaf with its transfer encoding undone.

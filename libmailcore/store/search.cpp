@@ -132,9 +132,14 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
       auto& item = items[from + i];
       const auto file = open_message(item.uid);
       if (!file) return;
+      if (item.known) {
+        item.hit = message::search_text_contains((*file)->raw(), with_header, needle, tree, scratch);
+        if (scratch.capacity() > (16U << 20)) scratch = std::string();
+        return;
+      }
       const auto body = message::search_text((*file)->raw(), tree, scratch);
       item.hit = contains(with_header ? std::string_view(scratch) : std::string_view(scratch).substr(body), needle);
-      if (!item.known) item.made = make_filter(scratch);
+      item.made = make_filter(scratch);
       if (scratch.capacity() > (16U << 20)) scratch = std::string();
     });
     std::vector<std::string> made;

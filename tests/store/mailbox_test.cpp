@@ -407,6 +407,14 @@ void searches_are_exact(View& view, const std::vector<std::string>& texts) {
       INFO(needle);
       const auto found = view.search_text(query, all());
       REQUIRE(found);
+      message::Tree tree;
+      std::string scratch;
+      UidSet by_parts;
+      const bool with_header = where == View::TextQuery::Where::text;
+      for (std::size_t i = 0; i < texts.size(); ++i)
+        if (message::search_text_contains(texts[i], with_header, message::fold_case(needle), tree, scratch))
+          by_parts.add(static_cast<Uid>(i + 1));
+      CHECK(by_parts.text() == found->text());
       CHECK(found->text() == full_scan(texts, needle, where == View::TextQuery::Where::text).text());
     }
   }

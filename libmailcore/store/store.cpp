@@ -187,8 +187,10 @@ void StoreImpl::index_ahead() {
   };
   while (!stopped(kIndexRound)) {
     for (const auto& mailbox : viewed_mailboxes()) {
-      for (;;) {
+      for (bool first = true;; first = false) {
         const auto more = mailbox->index_ahead(kIndexPiece);
+        // What was found and read stands in the log, one record after the other: the next process reads it as a whole.
+        if (more && !*more && !first) (void)mailbox->compact_files(false);
         if (!more)
           log_event(LogLevel::warning, "index-ahead-failed",
                     {{"mailbox", mailbox->folder().path()}, {"cause", more.error().text}});

@@ -92,7 +92,10 @@ std::uint64_t bare_lfs(std::string_view text, char last) {
 }
 
 void append_crlf(std::string& to, std::string_view text, char last) {
-  const auto bare = bare_lfs(text, last);
+  append_crlf(to, text, last, bare_lfs(text, last));
+}
+
+void append_crlf(std::string& to, std::string_view text, char last, std::uint64_t bare) {
   if (bare == 0)
     to += text;
   else

@@ -11,6 +11,8 @@ namespace mail::message {
 std::uint64_t bare_lfs(std::string_view text, char last = 0);
 /// Appends `text` with every LF that has no CR before it as CRLF.
 void append_crlf(std::string& to, std::string_view text, char last = 0);
+/// The same where bare_lfs(text, last) is known: one pass less.
+void append_crlf(std::string& to, std::string_view text, char last, std::uint64_t bare);
 /// As append_crlf(), with each dot that begins a line doubled (RFC 1939 section 3, RFC 5321 section 4.5.2). `last` is
 /// LF where `text` begins a line.
 void append_dotted_crlf(std::string& to, std::string_view text, char last = '\n');

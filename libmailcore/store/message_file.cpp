@@ -60,12 +60,12 @@ std::uint64_t MessageFile::wire_octets() const {
 std::string MessageFile::wire() const {
   std::string out;
   out.reserve(static_cast<std::size_t>(wire_octets()));
-  append_crlf(out, raw_);
+  append_wire(out, 0, wire_octets());
   return out;
 }
 
 void MessageFile::append_wire(std::string& to, std::uint64_t offset, std::uint64_t octets) const {
-  if (offset == 0 && octets >= wire_octets()) return append_crlf(to, raw_);
+  if (offset == 0 && octets >= wire_octets()) return message::append_crlf(to, raw_, 0, wire_octets() - raw_.size());
   if (offset < wire_at_) wire_at_ = 0, raw_at_ = 0;
   // Skips to `offset`: half a CRLF may be skipped, so the walk is by octets of the CRLF form.
   const auto walk = [&](std::uint64_t wanted, std::string* out) {

@@ -141,7 +141,9 @@ Result<std::string> read_file(int fd, std::uint64_t most) {
   if (S_ISREG(found.st_mode)) out.reserve(static_cast<std::size_t>(found.st_size) + 1);
   std::uint64_t offset = 0;
   for (;;) {
-    const auto room = std::max<std::size_t>(out.capacity() - out.size(), 16384);
+    // What was reserved has room for the octet that tells the end: growing would copy all of a large file.
+    const auto left = out.capacity() - out.size();
+    const auto room = left != 0 ? left : std::size_t{16384};
     const auto old = out.size();
     out.resize(old + room);
     const auto got = S_ISREG(found.st_mode) ? ::pread(fd, out.data() + old, room, static_cast<off_t>(offset))

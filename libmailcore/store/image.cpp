@@ -48,7 +48,7 @@ DiskFlags Image::disk_flags(RowNumber row) const {
     const auto found = disk_flags_.find(uid_[row]);
     if (found != disk_flags_.end()) return found->second;
   }
-  return {flags_[row], keywords_[row] & kLetterBits};
+  return {flags_[row], keywords(row) & kLetterBits};
 }
 
 std::string Image::file_name(RowNumber row) const {
@@ -65,7 +65,7 @@ std::string Image::file_name(RowNumber row) const {
 
 std::string Image::wanted_name(RowNumber row) const {
   auto out = base(row);
-  append_info(out, flags_[row], keywords_[row]);
+  append_info(out, flags_[row], keywords(row));
   return out;
 }
 
@@ -74,7 +74,7 @@ MessageRow Image::message(RowNumber row) const {
   out.uid = uid_[row];
   out.modseq = modseq_[row];
   out.flags = flags_[row];
-  out.keywords = keywords_[row];
+  out.keywords = keywords(row);
   if ((out.keywords & forwarded_) != 0) {
     out.flags = out.flags | Flags::forwarded;
     out.keywords &= ~forwarded_;
@@ -104,6 +104,12 @@ void Image::account(RowNumber row, int sign) {
   octets_ += static_cast<std::uint64_t>(std::int64_t{sign} * std::int64_t{file_octets_[row]});
 }
 
+void Image::set_keywords(RowNumber row, KeywordBits keywords) {
+  if (keywords_.empty() && keywords == 0) return;
+  if (keywords_.empty()) keywords_.resize(uid_.size());
+  keywords_[row] = keywords;
+}
+
 void Image::add(const AddedRow& row, ModSeq modseq) {
   if (!uid_.empty() && row.uid <= uid_.back()) return;  // replayed, or damage: UIDs only ascend
   if (row.base.empty() || row.base.size() > 255) return;
@@ -119,7 +125,8 @@ void Image::add(const AddedRow& row, ModSeq modseq) {
   flags_.push_back(row.flags);
   state_.push_back(state);
   modseq_.push_back(modseq);
-  keywords_.push_back(row.keywords);
+  if (!keywords_.empty()) keywords_.push_back(0);
+  set_keywords(rows() - 1, row.keywords);
   internal_date_.push_back(row.internal_date);
   save_date_.push_back(clamp32(static_cast<std::uint64_t>(std::max<std::int64_t>(row.save_date, 0))));
   file_octets_.push_back(clamp32(row.file_octets));
@@ -156,20 +163,20 @@ void Image::change(const record::FlagsChanged& r, std::uint64_t origin) {
   for_rows(r.uids, [&](RowNumber row) {
     Flags flags = r.flags;
     KeywordBits keywords = r.keywords;
-    if (r.how == FlagChange::How::add) flags = flags_[row] | flags, keywords |= keywords_[row];
-    if (r.how == FlagChange::How::remove) flags = flags_[row] & ~flags, keywords = keywords_[row] & ~keywords;
+    if (r.how == FlagChange::How::add) flags = flags_[row] | flags, keywords |= this->keywords(row);
+    if (r.how == FlagChange::How::remove) flags = flags_[row] & ~flags, keywords = this->keywords(row) & ~keywords;
     if (r.how == FlagChange::How::replace && r.on_disk)
-      keywords |= keywords_[row] & ~kLetterBits;  // names cannot say those
-    if (r.on_disk) {                              // the name has them already: nothing to write
+      keywords |= this->keywords(row) & ~kLetterBits;  // names cannot say those
+    if (r.on_disk) {                                   // the name has them already: nothing to write
       disk_flags_.erase(uid_[row]);
       odd_names_.erase(uid_[row]);
       state_[row] &= static_cast<std::uint8_t>(~(kDirty | kOdd));
     }
-    if (flags == flags_[row] && keywords == keywords_[row]) return;
+    if (flags == flags_[row] && keywords == this->keywords(row)) return;
     if (!r.on_disk) mark_dirty(row, disk_flags(row));
     account(row, -1);
     flags_[row] = flags;
-    keywords_[row] = keywords;
+    set_keywords(row, keywords);
     account(row, 1);
     modseq_[row] = r.modseq;
     notice.uids.add(uid_[row]);
@@ -295,7 +302,7 @@ void Image::compact() {
   keep(uid_);
   keep(flags_);
   keep(modseq_);
-  keep(keywords_);
+  if (!keywords_.empty()) keep(keywords_);
   keep(internal_date_);
   keep(save_date_);
   keep(file_octets_);

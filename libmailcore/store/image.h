@@ -1,4 +1,4 @@
-// A mailbox in memory: parallel arrays, one element per message, about 95 octets with its name. No files, no locks:
+// A mailbox in memory: parallel arrays, one element per message, about 90 octets with its name. No files, no locks:
 // Mailbox has those.
 //
 // Rows are appended in UID order and only tombstoned by an expunge, so that views that have not been told yet keep
@@ -47,7 +47,7 @@ class Image {
   RowNumber rows() const { return static_cast<RowNumber>(uid_.size()); }
   Uid uid(RowNumber row) const { return uid_[row]; }
   Flags flags(RowNumber row) const { return flags_[row]; }
-  KeywordBits keywords(RowNumber row) const { return keywords_[row]; }
+  KeywordBits keywords(RowNumber row) const { return keywords_.empty() ? 0 : keywords_[row]; }
   ModSeq modseq(RowNumber row) const { return modseq_[row]; }
   std::int64_t internal_date(RowNumber row) const { return internal_date_[row]; }
   std::int64_t save_date(RowNumber row) const { return save_date_[row]; }
@@ -59,6 +59,10 @@ class Image {
   bool in_new(RowNumber row) const { return (state_[row] & kInNew) != 0; }
   bool dirty(RowNumber row) const { return (state_[row] & (kDirty | kInNew)) != 0; }
   std::string base(RowNumber row) const;  ///< With sizes.
+  /// The file name's first part, which is what makes it unique; valid until the image changes.
+  std::string_view stem(RowNumber row) const {
+    return std::string_view(names_).substr(name_at_[row], name_octets_[row]);
+  }
   bool has_base(RowNumber row, std::string_view wanted) const;
   std::string file_name(RowNumber row) const;    ///< As it is on disk now: in `new` or `cur`.
   std::string wanted_name(RowNumber row) const;  ///< In `cur`, with the row's flags.
@@ -119,6 +123,7 @@ class Image {
   void expunge(const record::Expunged& r);
   void mark_dirty(RowNumber row, DiskFlags before);
   void account(RowNumber row, int sign);
+  void set_keywords(RowNumber row, KeywordBits keywords);
   void note_keywords();
   template <class Function>
   void for_rows(const UidSet& uids, Function&& function);
@@ -127,7 +132,7 @@ class Image {
   std::vector<Flags> flags_;
   std::vector<std::uint8_t> state_;
   std::vector<ModSeq> modseq_;
-  std::vector<KeywordBits> keywords_;
+  std::vector<KeywordBits> keywords_;  // empty until a message has one
   std::vector<std::int64_t> internal_date_;
   std::vector<std::uint32_t> save_date_;
   std::vector<std::uint32_t> file_octets_, wire_octets_;

@@ -48,7 +48,7 @@ std::string Image::snapshot(std::uint64_t generation, std::uint64_t log_octets) 
   column(flags_);
   column(state_);
   column(modseq_);
-  column(keywords_);
+  column(keywords_.empty() ? std::vector<KeywordBits>(uid_.size()) : keywords_);
   column(internal_date_);
   column(save_date_);
   column(file_octets_);
@@ -111,6 +111,8 @@ Result<Image::Loaded> Image::parse(std::string_view octets) {
   column(image.state_);
   column(image.modseq_);
   column(image.keywords_);
+  if (std::ranges::all_of(image.keywords_, [](KeywordBits bits) { return bits == 0; }))
+    image.keywords_ = std::vector<KeywordBits>();
   column(image.internal_date_);
   column(image.save_date_);
   column(image.file_octets_);

@@ -1,4 +1,5 @@
 // Flags, keywords, expunges, and what is written behind.
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -25,6 +26,8 @@ bool is_keyword_name(std::string_view name) {
 
 /// A log shorter than this is never worth a new snapshot.
 constexpr std::uint64_t kLogLeast = 256 * 1024;
+/// After a snapshot as long as this, memory that is free goes back to the system.
+constexpr std::uint64_t kTrimFrom = 4 << 20;
 
 }  // namespace
 
@@ -218,12 +221,20 @@ Result<bool> Mailbox::write_pending(std::size_t most) {
 }
 
 Status Mailbox::compact_files(bool closing) {
+  const auto worth = [&] {
+    const auto log = log_.log_octets();
+    return closing ? log > kLogLeast / 16 : log > std::max(kLogLeast, log_.snapshot_octets() / 2);
+  };
+  // Mostly there is nothing to do: that costs no lock of the index. Whoever is writing just now leaves it to the next.
+  if (const std::unique_lock held(writer_, std::try_to_lock); held && !worth()) return {};
   MAIL_TRY(writing, begin());
   (void)writing;
-  const auto log = log_.log_octets();
-  const bool worth = closing ? log > kLogLeast / 16 : log > std::max(kLogLeast, log_.snapshot_octets() / 2);
-  if (!worth) return {};
+  if (!worth()) return {};
   MAIL_CHECK(log_.rewrite(image_));
+#ifdef __GLIBC__
+  // A first visit takes far more memory than the mailbox needs from then on.
+  if (log_.snapshot_octets() > kTrimFrom) ::malloc_trim(0);
+#endif
   // The uid list loses the lines of messages that are gone, when they are many.
   Stamp now;
   stamp_uidlist(place_.folder, now, false);

@@ -361,7 +361,7 @@ Status Mailbox::drop_torn(Writing& writing) {
   record::Expunged expunged{next_modseq(), false, {}};
   std::int64_t octets = 0, messages = 0;
   for (auto row = image_.lower_bound(static_cast<Uid>(number(image_.durable) + 1)); row < image_.rows(); ++row) {
-    if (image_.tombstone(row)) continue;
+    if (image_.tombstone(row) || check_of(image_.stem(row)).empty()) continue;
     const auto name = image_.file_name(row);
     const auto& directory = image_.in_new(row) ? new_ : cur_;
     if (content(directory, name) != Content::torn) continue;

@@ -58,6 +58,8 @@ StoreImpl::~StoreImpl() {
   if (indexer_.joinable()) indexer_.join();
   watcher_.reset();
   write_pending();
+  for (const auto& account : open_accounts())
+    for (const auto& mailbox : account->open_mailboxes()) (void)mailbox->compact_files(false);
   context_->pending = {};  // views may outlive the store
   for (const auto& [key, account] : accounts_) account->close();
 }
@@ -202,6 +204,9 @@ void StoreImpl::index_ahead() {
 }
 
 void StoreImpl::let_go() {
+  // A mailbox that was found and not changed since has all in its log, which the next process would read record by
+  // record.
+  for (const auto& mailbox : viewed_mailboxes()) (void)mailbox->compact_files(false);
   auto accounts = open_accounts();
   const auto before = std::chrono::steady_clock::now() - kKeep;
   for (const auto& account : accounts) account->let_go(before);

@@ -463,6 +463,41 @@ TEST_CASE("a first visit reads summaries as they are asked for, of headers alone
   CHECK(told == 3);
 }
 
+TEST_CASE("what a first visit found is in the snapshot when the store ends, and keywords are") {
+  mail::test::TemporaryDirectory dir;
+  constexpr unsigned kMessages = 4000;  // their records are longer than the shortest log that is worth a snapshot
+  for (const auto* folder : {"cur", "new", "tmp"})
+    std::filesystem::create_directories(dir / ("Maildir/" + std::string(folder)));
+  write_text(dir / "Maildir/dovecot-keywords", "0 first\n1 second\n");
+  for (unsigned i = 0; i < kMessages; ++i)
+    write_text(dir / ("Maildir/cur/" + std::to_string(1700000000 + i) + ".M1P1.host:2," + (i == 7 ? "b" : "S")),
+               "A: b\n\n");
+  const auto keywords = [](View& view) {
+    std::string out;
+    view.rows(all(), [&](SequenceNumber, const MessageRow& row) {
+      if (row.keywords != 0) out += std::to_string(number(row.uid)) + ":" + std::to_string(row.keywords) + " ";
+      return true;
+    });
+    return out;
+  };
+  {
+    Bench bench(dir / "Maildir");
+    auto view = bench.select();
+    CHECK(view->exists() == kMessages);
+    CHECK(keywords(*view) == "8:2 ");
+  }
+  CHECK(std::filesystem::file_size(dir / "Maildir/relais.index") > kMessages * 50);
+  Bench bench(dir / "Maildir");
+  auto view = bench.select();
+  CHECK(view->exists() == kMessages);
+  CHECK(keywords(*view) == "8:2 ");
+  FlagChange change;
+  change.uids = UidSet::of(Uid{9});
+  change.keywords = {"first"};
+  REQUIRE(view->store_flags(change));
+  CHECK(keywords(*view) == "8:2 9:1 ");
+}
+
 TEST_CASE("what is indexed ahead gives the same answers, also where the index was cut meanwhile") {
   mail::test::TemporaryDirectory dir;
   Bench bench(dir / "Maildir");

@@ -240,25 +240,36 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
   if (!added) return tl::unexpected(std::move(added).error());
   out.destination = std::move(*added);
   auto flushed = to.flush();
-  const bool carried = std::ranges::any_of(incoming, &Incoming::carried);
-  if (!flushed && (!move || carried)) {
-    to.withdraw(out.destination);  // not durable, so it must not be there
+  const auto carried = static_cast<std::size_t>(std::ranges::count_if(incoming, &Incoming::carried));
+  const bool all_here_still = !move || carried == incoming.size();  // so they may go from there
+  if (!flushed && (!move || carried > 0)) {
+    if (all_here_still) to.withdraw(out.destination);  // not durable, so it must not be there
     return tl::unexpected(std::move(flushed).error());
   }
-  if (move) {
-    MAIL_TRY(writing, begin());
-    // Not before it is durable on the other file system: nothing orders the two.
-    for (const auto& file : incoming)
-      if (file.carried) (void)context_->disk->unlink(*file.from, file.from_name);
-    std::int64_t octets = 0;
-    for (const auto& file : incoming) octets += static_cast<std::int64_t>(file.row.file_octets);
-    if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(incoming.size()));
-    std::vector<Record> records{record::Expunged{next_modseq(), false, out.source}};
-    MAIL_CHECK(restamp(writing, before, records));
-    MAIL_CHECK(applied(writing, Batch{std::move(records), {}, 0}));
-  }
+  if (move)
+    if (const auto left = leave(incoming, out.source, before); !left) {
+      if (all_here_still) {
+        to.withdraw(out.destination);
+        return tl::unexpected(left.error());
+      }
+      suspect_ = true;  // they are in the other folder, which the next look at this one finds
+    }
   MAIL_CHECK(flushed);
   return out;
+}
+
+Status Mailbox::leave(const std::vector<Incoming>& moved, const UidSet& uids, const Stamp& before) {
+  MAIL_TRY(writing, begin());
+  std::int64_t octets = 0;
+  for (const auto& file : moved) octets += static_cast<std::int64_t>(file.row.file_octets);
+  std::vector<Record> records{record::Expunged{next_modseq(), false, uids}};
+  MAIL_CHECK(restamp(writing, before, records));
+  MAIL_CHECK(applied(writing, Batch{std::move(records), {}, 0}));
+  // Not before it is durable on the other file system: nothing orders the two.
+  for (const auto& file : moved)
+    if (file.carried) (void)context_->disk->unlink(*file.from, file.from_name);
+  if (place_.usage) place_.usage(-octets, -static_cast<std::int64_t>(moved.size()));
+  return {};
 }
 
 Result<CopyOutcome> Mailbox::transfer_within(const UidSet& uids, const Carrying& how) {

@@ -124,6 +124,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Result<UidSet> add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed = {});
   /// Copies a file from another file system into `tmp`, durable, and moves it from there.
   Status carry(const Incoming& file, const std::string& to);
+  /// The end of a MOVE, in the mailbox that the messages left; removes what was carried to another file system.
+  /// Where it fails, nothing of that has been removed.
+  Status leave(const std::vector<Incoming>& moved, const UidSet& uids, const Stamp& before);
   Status flush(const FlushSet& more = {});
   struct Carrying {
     bool elsewhere = false;      ///< Into another account: what is known of the messages stays behind.

@@ -219,7 +219,7 @@ class Deliver:
 
 def taking_sink():
     """A host that takes mail for everybody but nobody@."""
-    return Sink(extensions=(), script=lambda verb, line: b"550 5.1.1 no such user\r\n" if line.upper().startswith("RCPT TO:<NOBODY@") else None)
+    return Sink(extensions=(), script=lambda verb, line: b"550 5.1.1 no such user\r\n" if verb == "RCPT" and "<nobody@" in line else None)
 
 
 class Relay:
@@ -238,6 +238,7 @@ class Relay:
 
     def settle(self, world, acknowledged):
         self.until_done(world, (), 20)
+        assert not world.boxes("queue"), "an undisturbed relay leaves mail in the queue"
 
     def until_done(self, world, tracer, seconds, waiting=None):
         waiting = waiting or world.spooled

@@ -103,7 +103,7 @@ void Manager::tick() {
     again_.erase(again_.begin());
   }
   if (!reading_) read_fresh();
-  while (!time_table_.empty() && time_table_.begin()->first <= time) {
+  while (!stopping_ && !time_table_.empty() && time_table_.begin()->first <= time) {
     auto* destination = time_table_.begin()->second;
     time_table_.erase(time_table_.begin());
     destination->wake = 0;

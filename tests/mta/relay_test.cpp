@@ -246,6 +246,20 @@ TEST_CASE("a reply to the dot that never comes keeps the message") {
   CHECK(relay.count(Box::queue) == 1);
 }
 
+TEST_CASE("stopping leaves mail that is due for the next start") {
+  Sink sink([](const std::string& line) { return line.starts_with("RCPT") ? "451 4.7.1 greylisted" : ""; });
+  Relay relay;
+  relay.route("far.example", sink);
+  relay.start();
+  const auto id = relay.put({"u@far.example"});
+  REQUIRE(relay.until([&] { return relay.attempts(id) == 1 && relay.manager->busy() == 0; }));
+  relay.clock.advance(std::chrono::hours(1));
+  bool stopped = false;
+  relay.manager->stop([&] { stopped = true; });
+  CHECK(relay.until([&] { return stopped; }));
+  CHECK(relay.attempts(id) == 1);
+}
+
 TEST_CASE("stopping lets transactions end") {
   Sink sink;
   Relay relay;

@@ -5,8 +5,8 @@
 #endif
 
 #include <algorithm>
-#include <cstring>
 
+#include "base/contains.h"
 #include "base/strings.h"
 #include "message/charset.h"
 #include "message/encoded_word.h"
@@ -43,10 +43,6 @@ void append_readable(std::string& to, const Tree& tree, const Part& part) {
     append_folded(to, tree.body(part));
   else
     append_folded(to, decoded_text(tree, part));
-}
-
-bool contains(std::string_view text, std::string_view needle) {
-  return text.size() >= needle.size() && ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
 }
 
 /// As contains(fold_case(text), needle), of ASCII.

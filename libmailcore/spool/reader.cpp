@@ -213,11 +213,9 @@ namespace {
 
 /// Whether both names are links to one file: a move that was killed between its two steps.
 bool half_moved(const Spool& spool, Box from, Box to, const MessageId& id) {
-  struct stat before {
-  }, after{};
-  return ::fstatat(spool.directory(from).fd(), id.text().c_str(), &before, AT_SYMLINK_NOFOLLOW) == 0 &&
-         ::fstatat(spool.directory(to).fd(), id.text().c_str(), &after, AT_SYMLINK_NOFOLLOW) == 0 &&
-         before.st_ino == after.st_ino && before.st_dev == after.st_dev;
+  const auto before = spool.disk().stat(spool.directory(from), id.text());
+  const auto after = spool.disk().stat(spool.directory(to), id.text());
+  return before && after && before->st_ino == after->st_ino && before->st_dev == after->st_dev;
 }
 
 }  // namespace

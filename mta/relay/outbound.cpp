@@ -7,6 +7,10 @@
 
 namespace mail::relay {
 
+namespace {
+constexpr const char* kNoTlsHere = "4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`";
+}
+
 Outbound::Outbound(net::Loop& loop, const OutboundSettings& settings, NextHop hop, HostAddress host, Owner& owner)
     : loop_(loop), settings_(settings), hop_(std::move(hop)), host_(std::move(host)), owner_(owner) {
   connect();
@@ -36,9 +40,7 @@ void Outbound::connected(Result<std::unique_ptr<net::Connection>> connection) {
   progress_ = true;
   if (hop_.tls == TlsMode::implicit) {
     auto context = tls_context();
-    if (!context)
-      return over(smtp::Stage::hello,
-                  {451, "4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`"});
+    if (!context) return over(smtp::Stage::hello, {451, kNoTlsHere});
     phase_ = Phase::tls;
     arm_timeout();
     connection_->start_tls(
@@ -158,11 +160,9 @@ void Outbound::handle(const smtp::Ready&) {
       return;
     }
     if (hop_.tls == TlsMode::required)
-      return over(
-          smtp::Stage::hello,
-          {451, tls_context()
-                    ? concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})
-                    : std::string("4.3.5 TLS is required, and cannot be used here: see the log for `tls-off`")});
+      return over(smtp::Stage::hello,
+                  {451, tls_context() ? concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})
+                                      : std::string(kNoTlsHere)});
   }
   if (hop_.authenticate() && !authenticated_) return begin_authentication();
   if (phase_ != Phase::closing) phase_ = Phase::open;

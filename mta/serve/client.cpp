@@ -291,14 +291,17 @@ Result<std::string> Client::rewritten_sender(const std::string& address) const {
   return rewriting != nullptr ? rewriting->sender(address) : address;
 }
 
+Result<route::Route> Client::route_entering(const std::string& address) {
+  return server_.router().route(address, {.sender = {work().transaction.reverse_path(), user_}, .entering = true});
+}
+
 void Client::check_recipient(const smtp::RcptArguments& rcpt) {
   const auto address = smtp::to_string(rcpt.forward_path);
   const auto refuse_it = [&](smtp::Reply reply) {
     refuse("rcpt", reply, address);
     session_.answer(std::move(reply));
   };
-  const auto route =
-      server_.router().route(address, {.sender = {work().transaction.reverse_path(), user_}, .entering = true});
+  const auto route = route_entering(address);
   if (!route) {
     log_event(LogLevel::error, "route_failed", {{"to", address}, {"text", route.error().text}});
     return refuse_it({451, "4.3.0 Cannot look up the recipient, try later"});

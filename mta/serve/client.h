@@ -50,6 +50,8 @@ class Client final : public net::Session {
   void check_sender(const smtp::MailArguments& mail);
   void take_sender(const smtp::MailArguments& mail);
   Result<std::string> rewritten_sender(const std::string& address) const;
+  /// Where an address that comes with this message leads, through the maps and the aliases.
+  Result<route::Route> route_entering(const std::string& address);
   void check_recipient(const smtp::RcptArguments& rcpt);
   void take_recipient(const smtp::RcptArguments& rcpt, const route::Route& route);
   std::optional<smtp::Reply> refuse_sender(const smtp::MailArguments& mail);
@@ -58,6 +60,7 @@ class Client final : public net::Session {
   // The message: client_message.cpp.
   void begin_message();
   Status add_copies();
+  Status add_copy(const std::string& address);
   void add_octets(std::string_view octets);
   void header_whole();
   std::optional<smtp::Reply> refuse_header(std::string_view header);

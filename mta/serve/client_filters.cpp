@@ -152,9 +152,7 @@ std::optional<smtp::Reply> Client::change_envelope(const milter::Change& change)
   const auto add = [&](const milter::AddRecipient& e) -> Answer {
     const auto path = parse_filter_path(e.path);
     if (!path) return ignored("add recipient", e.path, path.error().text);
-    // As what a client names: through the maps and the aliases.
-    const auto route = server_.router().route(smtp::to_string(*path),
-                                              {.sender = {transaction.reverse_path(), user_}, .entering = true});
+    const auto route = route_entering(smtp::to_string(*path));
     if (!route) return later(e.path, route.error().text);
     if (route->refusal && route->refusal->code < 500) return later(e.path, route->refusal->text);
     if (route->refusal) return ignored("add recipient", e.path, route->refusal->text);
@@ -182,12 +180,9 @@ std::optional<smtp::Reply> Client::change_envelope(const milter::Change& change)
 std::optional<smtp::Reply> Client::change_recipients(const ClientPolicy::Wishes& wishes) {
   auto& transaction = work().transaction;
   const auto id = transaction.id().text();
-  const auto route_to = [&](const std::string& address) {
-    return server_.router().route(address, {.sender = {transaction.reverse_path(), user_}, .entering = true});
-  };
   if (!wishes.redirect.empty()) {
     const auto path = smtp::parse_mailbox(wishes.redirect);
-    const auto route = route_to(wishes.redirect);
+    const auto route = route_entering(wishes.redirect);
     if (!path || !route || route->refusal) {
       log_event(LogLevel::error, "redirect_failed",
                 {{"id", id},
@@ -201,14 +196,8 @@ std::optional<smtp::Reply> Client::change_recipients(const ClientPolicy::Wishes&
               {{"id", id}, {"to", wishes.redirect}, {"from", transaction.logged_recipients()}});
     transaction.redirect({*path, {}}, *route);
   }
-  for (const auto& address : wishes.copies) {
-    const auto route = route_to(address);
-    if (!route) return smtp::Reply{451, "4.3.0 Cannot look up an address, try later"};
-    if (route->refusal)
-      log_event(LogLevel::error, "copy-refused", {{"id", id}, {"to", address}, {"text", route->refusal->text}});
-    else
-      transaction.add_copy(*route);
-  }
+  for (const auto& address : wishes.copies)
+    if (!add_copy(address)) return smtp::Reply{451, "4.3.0 Cannot look up an address, try later"};
   if (wishes.hold) {
     log_event(LogLevel::info, "quarantined", {{"id", id}, {"reason", "policy server"}});
     transaction.hold();

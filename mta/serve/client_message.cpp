@@ -23,16 +23,20 @@ Status Client::add_copies() {
   const auto* rewriting = server_.router().rewriting();
   if (w.asked.empty() || rewriting == nullptr) return {};
   MAIL_TRY(copies, rewriting->copies(w.transaction.reverse_path(), w.asked));
-  for (const auto& address : copies) {
-    MAIL_TRY(route,
-             server_.router().route(address, {.sender = {w.transaction.reverse_path(), user_}, .entering = true}));
-    if (route.refusal)
-      log_event(LogLevel::error, "copy-refused",
-                {{"id", w.transaction.id().text()}, {"to", address}, {"text", route.refusal->text}});
-    else
-      w.transaction.add_copy(route);
-  }
+  for (const auto& address : copies) MAIL_CHECK(add_copy(address));
   w.asked.clear();
+  return {};
+}
+
+/// An address that refuses mail costs only the copy.
+Status Client::add_copy(const std::string& address) {
+  auto& transaction = work().transaction;
+  MAIL_TRY(route, route_entering(address));
+  if (route.refusal)
+    log_event(LogLevel::error, "copy-refused",
+              {{"id", transaction.id().text()}, {"to", address}, {"text", route.refusal->text}});
+  else
+    transaction.add_copy(route);
   return {};
 }
 

@@ -221,7 +221,7 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
   std::unique_ptr<std::atomic<int>, void (*)(std::atomic<int>*)> moves(move ? &moving_ : nullptr,
                                                                        [](std::atomic<int>* count) { --*count; });
   Stamp before;
-  look(before);
+  if (move) look(before);
   const auto expect_all = [&] {
     for (const auto& file : incoming) expect(*file.from, file.from_name);
   };

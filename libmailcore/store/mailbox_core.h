@@ -174,7 +174,10 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   SummaryCache& summaries() const { return *place_.summaries; }
   TextIndex& texts() const { return *place_.texts; }
   HotKeys& hot_keys() const { return hot_keys_; }
-  Status add_filters(std::vector<record::Filters::Row> rows);
+  /// Puts summaries and search filters into the index, where each of `summaries` belongs to the row of `known` at its
+  /// place, and each of `made` to that of `filters`. Rows without one: only what they say of sizes.
+  Status keep(record::Known known, const std::vector<std::string_view>& summaries, record::Filters filters = {},
+              const std::vector<std::string_view>& made = {});
   /// The record of a message, with `header_only` as summarise_header() has it; empty where it cannot be read. [disk]
   std::string summary_of(Uid uid, bool header_only);
   /// Puts records into the index.

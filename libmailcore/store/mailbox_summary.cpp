@@ -41,10 +41,22 @@ Result<std::shared_ptr<MessageFile>> Mailbox::open_message(Uid uid) {
   return MessageFile::open(std::move(fd));
 }
 
-Status Mailbox::add_filters(std::vector<record::Filters::Row> rows) {
-  if (rows.empty()) return {};
+Status Mailbox::keep(record::Known known, const std::vector<std::string_view>& summaries, record::Filters filters,
+                     const std::vector<std::string_view>& made) {
+  std::vector<Record> records;
+  if (!summaries.empty()) {
+    MAIL_TRY(refs, place_.summaries->append(summaries));
+    for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
+  }
+  if (!known.rows.empty()) records.push_back(std::move(known));
+  if (!made.empty()) {
+    MAIL_TRY(refs, place_.texts->append(made));
+    for (std::size_t i = 0; i < refs.size(); ++i) filters.rows[i].filter = refs[i];
+    records.push_back(std::move(filters));
+  }
+  if (records.empty()) return {};
   MAIL_TRY(writing, begin());
-  return applied(writing, Batch{{record::Filters{std::move(rows)}}, {}, 0});
+  return applied(writing, Batch{std::move(records), {}, 0});
 }
 
 std::string Mailbox::summary_of(Uid uid, bool header_only) {
@@ -63,10 +75,7 @@ Status Mailbox::keep_summaries(const std::vector<std::pair<Uid, std::string_view
     octets.push_back(record);
     known.rows.push_back({uid, 0, summary->octets, 0});
   }
-  MAIL_TRY(refs, place_.summaries->append(octets));
-  for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
-  MAIL_TRY(writing, begin());
-  return applied(writing, Batch{{std::move(known)}, {}, 0});
+  return keep(std::move(known), octets);
 }
 
 Result<bool> Mailbox::index_ahead(std::size_t most) {
@@ -110,21 +119,8 @@ Result<bool> Mailbox::index_ahead(std::size_t most) {
       filters.rows.push_back({item.uid, 0});
     }
   }
-  std::vector<Record> records;
-  if (!summaries.empty()) {
-    MAIL_TRY(refs, place_.summaries->append(summaries));
-    for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
-    records.push_back(std::move(known));
-  }
-  if (!made.empty()) {
-    MAIL_TRY(refs, place_.texts->append(made));
-    for (std::size_t i = 0; i < refs.size(); ++i) filters.rows[i].filter = refs[i];
-    records.push_back(std::move(filters));
-  }
-  if (!records.empty()) {
-    MAIL_TRY(writing, begin());
-    MAIL_CHECK(applied(writing, Batch{std::move(records), {}, 0}));
-  }
+  MAIL_CHECK(
+      keep(std::move(known), {summaries.begin(), summaries.end()}, std::move(filters), {made.begin(), made.end()}));
   return more;
 }
 
@@ -168,13 +164,7 @@ Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
       if (!sizes_only) good.push_back(std::move(records[i]));
       known.rows.push_back(rows[i]);
     }
-    if (!good.empty()) {
-      MAIL_TRY(refs, place_.summaries->append(good));
-      for (std::size_t i = 0; i < refs.size(); ++i) known.rows[i].summary = refs[i];
-    }
-    if (known.rows.empty()) continue;
-    MAIL_TRY(writing, begin());
-    MAIL_CHECK(applied(writing, Batch{{std::move(known)}, {}, 0}));
+    MAIL_CHECK(keep(std::move(known), {good.begin(), good.end()}));
   }
   return {};
 }

@@ -150,12 +150,8 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
       made.push_back(std::move(items[i].made));
       rows.push_back({items[i].uid, 0});
     }
-    if (made.empty()) continue;
     // A full disk costs only the index, not the answer.
-    const auto refs = mailbox_->texts().append(made);
-    if (!refs) continue;
-    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].filter = (*refs)[i];
-    (void)mailbox_->add_filters(std::move(rows));
+    (void)mailbox_->keep({}, {}, {std::move(rows)}, {made.begin(), made.end()});
   }
   return out;
 }

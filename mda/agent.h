@@ -40,11 +40,19 @@ struct Item {
   std::vector<Addressee> addressees;
   std::string account = {};  ///< Who submitted it, for routes that ask; empty: nobody logged in.
   bool repeated = false;     ///< A process that died may have delivered it before: the mailbox is searched for it.
+  bool require_tls = false;  ///< REQUIRETLS: what is sent on from here requires it too (RFC 8689 section 4.1).
+  bool smtputf8 = false;     ///< Its header may be in UTF-8 (RFC 6531 section 3.4).
 };
 
-/// Sends a message on its way again, to the addresses of a .forward: into the queue or the drop, durably.
-using Inject = std::function<Status(const std::string& reverse_path, const std::vector<std::string>& recipients,
-                                    const std::string& content)>;
+/// A message that goes on its way again, to the addresses of a .forward.
+struct Onward {
+  std::string reverse_path;
+  std::vector<std::string> recipients;
+  std::string content;
+  bool require_tls = false, smtputf8 = false;  ///< As it came.
+};
+/// Takes it into the queue or the drop, durably.
+using Inject = std::function<Status(const Onward&)>;
 
 class Agent {
  public:

@@ -71,8 +71,14 @@ std::vector<std::vector<Outcome>> Batch::run() {
     note_once(action.place, status ? Outcome{} : outcome_of(status.error()));
   }
   for (const auto& action : to_inject_) {
-    const auto status = agent_.inject_ ? agent_.inject_(item(action.place).reverse_path, action.recipients,
-                                                        fields(action.place) + std::string(item(action.place).content))
+    const auto& from = item(action.place);
+    // Without Return-Path: whoever delivers it at last writes that (RFC 5321 section 4.4).
+    auto content = concat({delivered_to_field(addressee(action.place).forward_path), from.received, from.content});
+    const auto status = agent_.inject_ ? agent_.inject_({.reverse_path = from.reverse_path,
+                                                         .recipients = action.recipients,
+                                                         .content = std::move(content),
+                                                         .require_tls = from.require_tls,
+                                                         .smtputf8 = from.smtputf8})
                                        : Status(fail(Error::Kind::temporary, "forwarding needs the spool"));
     note_once(action.place, status ? Outcome{} : outcome_of(status.error()));
   }

@@ -16,11 +16,18 @@ namespace {
 /// The spool keeps CRLF.
 std::string with_crlf(std::string_view message) { return replace_all(with_lf(message), "\n", "\r\n"); }
 
+spool::Envelope envelope_of(const Onward& message) {
+  auto envelope = new_envelope(message.reverse_path, message.recipients, "local", Clock::system().now());
+  envelope.smtputf8 = envelope.smtputf8 || message.smtputf8;
+  envelope.require_tls = message.require_tls;
+  envelope.tls_optional = !message.require_tls && message::tls_is_optional(message.content);
+  return envelope;
+}
+
 /// Opened for the one forward it is for: most deliveries forward nothing.
-Status inject_by_drop(const config::Settings& settings, const std::string& reverse_path,
-                      const std::vector<std::string>& recipients, const std::string& content) {
+Status inject_by_drop(const config::Settings& settings, const Onward& message) {
   MAIL_TRY(spool, spool::Spool::open(settings.spool.directory, {.create = false, .drop_only = true}));
-  return spool::drop(spool, new_envelope(reverse_path, recipients, "local", Clock::system().now()), with_crlf(content));
+  return spool::drop(spool, envelope_of(message), with_crlf(message.content));
 }
 
 }  // namespace
@@ -52,10 +59,7 @@ Result<std::unique_ptr<Environment>> Environment::open(const config::Settings& s
   store_settings.watch = false;  // a delivery agent shows no mailbox
   MAIL_TRY(store, store::Store::open(store_settings, disk));
   e.store = std::move(store);
-  Inject inject = [&settings](const std::string& reverse_path, const std::vector<std::string>& recipients,
-                              const std::string& content) {
-    return inject_by_drop(settings, reverse_path, recipients, content);
-  };
+  Inject inject = [&settings](const Onward& message) { return inject_by_drop(settings, message); };
   if (with_spool) {
     MAIL_TRY(spool, spool::Spool::open(settings.spool.directory, {}, disk));
     e.spool.emplace(std::move(spool));
@@ -67,11 +71,8 @@ Result<std::unique_ptr<Environment>> Environment::open(const config::Settings& s
     e.writer = std::move(writer);
     MAIL_TRY(done, spool::DoneJournal::open(*e.spool, "mda"));
     e.done = std::move(done);
-    inject = [writer_pointer = e.writer.get()](const std::string& reverse_path,
-                                               const std::vector<std::string>& recipients, const std::string& content) {
-      auto envelope = new_envelope(reverse_path, recipients, "local", Clock::system().now());
-      envelope.tls_optional = message::tls_is_optional(content);
-      return writer_pointer->put({{spool::Box::queue, std::move(envelope)}}, with_crlf(content));
+    inject = [writer_pointer = e.writer.get()](const Onward& message) {
+      return writer_pointer->put({{spool::Box::queue, envelope_of(message)}}, with_crlf(message.content));
     };
   }
   e.agent = std::make_unique<Agent>(settings, *e.users, *e.router, *e.store, std::move(inject), std::move(options),

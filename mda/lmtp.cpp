@@ -6,6 +6,7 @@
 #include "base/overloaded.h"
 #include "base/strings.h"
 #include "mda/message_text.h"
+#include "message/tls_required.h"
 
 namespace mail::mda {
 namespace {
@@ -109,7 +110,7 @@ void LmtpClient::handle(smtp::Event& event) {
                  [&](smtp::BeginMessage&) { begin_message(); },
                  [&](smtp::BodyOctets& e) {
                    if (incoming_)
-                     incoming_->append(e.octets);
+                     incoming_->append(e.octets), keep_head(e.octets);
                    else
                      content_.append(e.octets);
                  },
@@ -138,7 +139,7 @@ std::string LmtpClient::peer_address() {
 }
 
 void LmtpClient::forget() {
-  reverse_path_.clear(), recipients_.clear(), content_.clear();
+  reverse_path_.clear(), recipients_.clear(), content_.clear(), head_.clear();
   incoming_.reset();
 }
 
@@ -204,15 +205,30 @@ void LmtpClient::begin_message() {
       Clock::system().now());
   content_ = replace_all(received, "\n", "\r\n");
   if (server_.queue != nullptr) {
-    incoming_ = server_.environment.writer->begin(entries());
+    auto boxes = entries();
+    sends_on_ = std::ranges::any_of(boxes, [](const auto& entry) { return entry.box == spool::Box::queue; });
+    head_.clear();
+    incoming_ = server_.environment.writer->begin(std::move(boxes));
     incoming_->append(content_);
     content_.clear();
   }
   session_.accept();
 }
 
+/// The header of what an alias sends on: it may say TLS-Required: No.
+void LmtpClient::keep_head(std::string_view octets) {
+  const std::size_t most = server_.service.settings().smtp.header_octets;
+  if (sends_on_ && head_.size() < most) head_.append(octets.substr(0, most - head_.size()));
+}
+
 void LmtpClient::end_message() {
   if (server_.queue == nullptr) return deliver_now();
+  if (sends_on_ && message::tls_is_optional(head_)) {
+    auto boxes = entries();
+    for (auto& entry : boxes) entry.envelope.tls_optional = true;
+    incoming_->set_entries(std::move(boxes));
+  }
+  head_ = {};
   const auto octets = incoming_->octets();
   // The guarded callback runs on this loop; the commit calls back on a thread of the writer.
   auto back = std::make_shared<std::function<void(Status)>>(alive_.guard([this, octets](Status status) {
@@ -254,6 +270,7 @@ void LmtpClient::deliver_now() {
   work->content = std::move(content_);
   work->item.content = work->content;
   work->item.reverse_path = reverse_path_;
+  work->item.smtputf8 = smtputf8_;
   for (std::size_t i = 0; i < recipients_.size(); ++i)
     for (const auto& target : recipients_[i].route.targets) {
       const auto* mailbox = std::get_if<route::LocalMailbox>(&target.destination);

@@ -46,6 +46,7 @@ class LmtpClient final : public net::Session {
   void handle(smtp::Event& event);
   void check_recipient(smtp::RcptArguments& arguments);
   void begin_message();
+  void keep_head(std::string_view octets);
   void end_message();
   void deliver_now();
   void committed(const Status& status);
@@ -62,6 +63,8 @@ class LmtpClient final : public net::Session {
   MessageId id_;
   std::unique_ptr<spool::Incoming> incoming_;  // into the spool...
   std::string content_;                        // ...or in memory, to be delivered at once
+  std::string head_;                           // of what goes into the queue
+  bool sends_on_ = false;                      // some of it does
   bool reading_paused_ = false;
   bool pumping_ = false;
   Alive alive_;

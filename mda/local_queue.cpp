@@ -240,7 +240,9 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
               .received = {},
               .addressees = {},
               .account = job.envelope.authenticated_user,
-              .repeated = earlier || job.flush_failed};
+              .repeated = earlier || job.flush_failed,
+              .require_tls = job.envelope.require_tls,
+              .smtputf8 = job.envelope.smtputf8};
     for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
       const auto& recipient = job.envelope.recipients[i];
       if (!is_open(recipient.state)) continue;

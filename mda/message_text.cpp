@@ -52,8 +52,10 @@ Trace read_trace(std::string_view message, std::string_view address) {
   return trace;
 }
 
+std::string delivered_to_field(std::string_view address) { return concat({"Delivered-To: ", one_line(address), "\n"}); }
+
 std::string delivery_fields(std::string_view reverse_path, std::string_view delivered_to) {
-  return concat({"Return-Path: <", one_line(reverse_path), ">\nDelivered-To: ", one_line(delivered_to), "\n"});
+  return concat({"Return-Path: <", one_line(reverse_path), ">\n", delivered_to_field(delivered_to)});
 }
 
 std::string received_field(const ReceivedFrom& from, WallTime now) {

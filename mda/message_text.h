@@ -17,6 +17,7 @@ struct Trace {
 Trace read_trace(std::string_view message, std::string_view address);
 
 /// The fields that a final delivery puts in front: Return-Path (RFC 5321 section 4.4) and Delivered-To, with LF.
+std::string delivered_to_field(std::string_view address);
 std::string delivery_fields(std::string_view reverse_path, std::string_view delivered_to);
 /// The Received field of LMTP, with LF.
 struct ReceivedFrom {

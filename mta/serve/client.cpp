@@ -322,8 +322,7 @@ void Client::check_recipient(const smtp::RcptArguments& rcpt) {
 
 void Client::take_recipient(const smtp::RcptArguments& rcpt, const route::Route& route) {
   work().transaction.add(rcpt, route);
-  if (const auto* rewriting = server_.router().rewriting(); rewriting != nullptr && rewriting->gives_copies())
-    work().asked.push_back(smtp::to_string(rcpt.forward_path));
+  asked_for(smtp::to_string(rcpt.forward_path));
   session_.accept();
 }
 

@@ -59,7 +59,9 @@ class Client final : public net::Session {
 
   // The message: client_message.cpp.
   void begin_message();
+  void asked_for(std::string address);
   Status add_copies();
+  std::optional<smtp::Reply> refuse_without_copies();
   Status add_copy(const std::string& address);
   void add_octets(std::string_view octets);
   void header_whole();

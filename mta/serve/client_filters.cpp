@@ -115,6 +115,10 @@ void Client::filtered(std::uint64_t octets) {
       w.filtered.reset();
       return session_.answer(*std::move(refusal));
     }
+  if (auto refusal = refuse_without_copies()) {
+    w.filtered.reset();
+    return session_.answer(*std::move(refusal));
+  }
   if (changes.discard || w.transaction.local_count() + w.transaction.remote_count() == 0) return discard();
   if (changes.quarantine) {
     log_event(LogLevel::info, "quarantined", {{"id", id}, {"reason", *changes.quarantine}});
@@ -157,6 +161,7 @@ std::optional<smtp::Reply> Client::change_envelope(const milter::Change& change)
     if (route->refusal && route->refusal->code < 500) return later(e.path, route->refusal->text);
     if (route->refusal) return ignored("add recipient", e.path, route->refusal->text);
     transaction.add({*path, {}}, *route);
+    asked_for(smtp::to_string(*path));
     return {};
   };
   const auto remove = [&](const milter::DeleteRecipient& e) -> Answer {
@@ -195,6 +200,8 @@ std::optional<smtp::Reply> Client::change_recipients(const ClientPolicy::Wishes&
     log_event(LogLevel::info, "redirected",
               {{"id", id}, {"to", wishes.redirect}, {"from", transaction.logged_recipients()}});
     transaction.redirect({*path, {}}, *route);
+    asked_for(wishes.redirect);
+    if (auto refusal = refuse_without_copies()) return refusal;
   }
   for (const auto& address : wishes.copies)
     if (!add_copy(address)) return smtp::Reply{451, "4.3.0 Cannot look up an address, try later"};

@@ -18,6 +18,12 @@ bool has_eight_bit(std::string_view octets) {
 
 }  // namespace
 
+/// Somebody may get a copy because of this recipient: add_copies() asks.
+void Client::asked_for(std::string address) {
+  if (const auto* rewriting = server_.router().rewriting(); rewriting != nullptr && rewriting->gives_copies())
+    work().asked.push_back(std::move(address));
+}
+
 Status Client::add_copies() {
   auto& w = work();
   const auto* rewriting = server_.router().rewriting();
@@ -26,6 +32,13 @@ Status Client::add_copies() {
   for (const auto& address : copies) MAIL_CHECK(add_copy(address));
   w.asked.clear();
   return {};
+}
+
+std::optional<smtp::Reply> Client::refuse_without_copies() {
+  const auto added = add_copies();
+  if (added) return {};
+  log_event(LogLevel::error, "rewrite_failed", {{"text", added.error().text}});
+  return smtp::Reply{451, "4.3.0 Cannot look up an address, try later"};
 }
 
 /// An address that refuses mail costs only the copy.
@@ -42,10 +55,7 @@ Status Client::add_copy(const std::string& address) {
 
 void Client::begin_message() {
   auto& w = work();
-  if (const auto added = add_copies(); !added) {
-    log_event(LogLevel::error, "rewrite_failed", {{"text", added.error().text}});
-    return session_.answer({451, "4.3.0 Cannot look up an address, try later"});
-  }
+  if (auto refusal = refuse_without_copies()) return session_.answer(*std::move(refusal));
   w.refusal.reset();
   w.header.begin(settings().smtp.header_octets);
   w.transaction.set_protocol(

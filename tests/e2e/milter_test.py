@@ -25,14 +25,16 @@ def setup():
     FILTERS["second"] = Milter(lambda stage, data: packet(b"h", texts("X-Second", " seen")) + packet(b"c") if stage == "eom" else False,
                                steps=0x80 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x40000 | 0x80000 | 0x100000)
     with open(DIRECTORY + "/virtual", "w") as f:
-        f.write("box@virt.example user2@example.test\n")
+        f.write("box@virt.example user2@example.test\nwatched@virt.example user2@example.test\n")
+    with open(DIRECTORY + "/bcc", "w") as f:
+        f.write("watched@virt.example user1@example.test\n")
     with open(DIRECTORY + "/canonical", "w") as f:
         f.write("old@example.test user2@example.test\nloud@elsewhere.example quiet@elsewhere.example\n")
     with sqlite3.connect(DIRECTORY + "/maps.db") as db:
         db.execute("CREATE TABLE map (name TEXT, value TEXT)")
         db.execute("INSERT INTO map VALUES ('torn@virt.example', '<<>')")
     os.chmod(DIRECTORY + "/maps.db", 0o644)
-    return {"extra": f'[rewrite]\nvirtual_maps = ["{DIRECTORY}/virtual", "sqlite:{DIRECTORY}/maps.db SELECT value FROM map WHERE name = :key"]\ncanonical_maps = ["{DIRECTORY}/canonical"]\n'
+    return {"extra": f'[rewrite]\nvirtual_maps = ["{DIRECTORY}/virtual", "sqlite:{DIRECTORY}/maps.db SELECT value FROM map WHERE name = :key"]\ncanonical_maps = ["{DIRECTORY}/canonical"]\nrecipient_bcc_maps = ["{DIRECTORY}/bcc"]\n'
                      f'[policy]\nmilters = ["{FILTERS["first"].address}", "{FILTERS["second"].address}  accept"]\n'
                      'milter_timeout = "1500ms"\nmilter_message_timeout = "1500ms"\nmilter_connect_timeout = "1500ms"\n'
                      '[spool]\njournal_message = "64kB"\n'}
@@ -129,6 +131,14 @@ def test_added_recipients_go_through_maps_and_aliases(chain):
         with smtp(chain) as w:
             message(chain, w, f"mapped {n}")
         equal(chain.delivered(f"mapped {n}", 2)["Return-Path"], "<quiet@elsewhere.example>")
+
+
+def test_added_recipients_have_their_copies(chain):
+    answers(eom=packet(b"+", texts("<watched@virt.example>")) + packet(b"-", texts(f"<{chain.address(1)}>")) + packet(b"c"))
+    with smtp(chain) as w:
+        message(chain, w, "watched")
+    chain.delivered("watched", 2)
+    chain.delivered("watched", 1)
 
 
 def test_added_recipient_that_cannot_be_looked_up(chain):

@@ -118,7 +118,34 @@ TEST_CASE("a .forward sends mail on through the queue, and keeps a copy") {
   CHECK(queued[0].recipients[0].forward_path == "far@example.net");
   CHECK(queued[0].recipients[1].forward_path == "bob@example.test");
   const auto stored = spool::StoredMessage::open(*environment.spool, spool::Box::queue, queued[0].id);
-  CHECK(stored->content().starts_with("Return-Path: <s@example.net>\r\nDelivered-To: ann@example.test\r\n"));
+  // No Return-Path: whoever delivers it at last writes that.
+  CHECK(stored->content().starts_with("Delivered-To: ann@example.test\r\n"));
+  CHECK_FALSE(queued[0].tls_optional);
+}
+
+TEST_CASE("what a .forward sends on keeps what its sender asked of TLS, and that it needs SMTPUTF8") {
+  Site site("[mda]\nforward_files = true\n");
+  std::ofstream(site.directory / "home/ann/.forward") << "far@example.net\n";
+  site.open();
+  const auto sent_on = [&](const std::string& message, bool require_tls) {
+    auto envelope = new_envelope("s@example.net", {"ann@example.test"}, "UTF8SMTPS", Clock::system().now());
+    envelope.recipients[0].user = "ann";
+    envelope.require_tls = envelope.smtputf8 = require_tls;
+    REQUIRE(site.environment->writer->put({{spool::Box::local, envelope}}, message));
+    CHECK(run(site) == 0);
+    const auto queued = envelopes(site, spool::Box::queue);
+    REQUIRE(queued.size() == 1);
+    REQUIRE(spool::remove(*site.environment->spool, spool::Box::queue, queued[0].id));
+    return queued[0];
+  };
+  const auto required = sent_on("TLS-Required: No\r\nSubject: gr\xc3\xbc\xc3\x9f\x65\r\n\r\nbody\r\n", true);
+  CHECK(required.require_tls);
+  CHECK_FALSE(required.tls_optional);  // REQUIRETLS stands above the field (RFC 8689 section 4.1)
+  CHECK(required.smtputf8);
+  const auto optional = sent_on("TLS-Required: No\r\nSubject: x\r\n\r\nbody\r\n", false);
+  CHECK_FALSE(optional.require_tls);
+  CHECK(optional.tls_optional);
+  CHECK_FALSE(optional.smtputf8);
 }
 
 TEST_CASE("spool/local is emptied in batches, once each") {

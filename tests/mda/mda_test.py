@@ -195,6 +195,19 @@ class Lmtp(Base):
         self.assertEqual(len(glob.glob(f"{site.directory}/spool/queue/*")), 2)
         self.assertEqual(site.stop(), 0)
 
+    def test_what_an_alias_sends_on_may_go_without_tls(self):
+        site = self.site().start()
+        with smtplib.LMTP("127.0.0.1", site.ports[0]) as client:
+            self.assertEqual(client.sendmail("s@example.net", ["far@example.test"], "Subject: x\r\nTLS-Required: no\r\n\r\nbody\r\n"), {})
+        with smtplib.LMTP("127.0.0.1", site.ports[0]) as client:
+            self.assertEqual(client.sendmail("s@example.net", ["far@example.test"], "Subject: y\r\n\r\nTLS-Required: no\r\n"), {})
+        self.assertEqual(site.stop(), 0)
+        tagged = {}
+        for path in glob.glob(f"{site.directory}/spool/queue/*"):
+            text = pathlib.Path(path).read_text()
+            tagged[re.search(r"^Subject: (.)", text, re.M)[1]] = " TLS-OPTIONAL" in text.split("\n\n")[0]
+        self.assertEqual(tagged, {"x": True, "y": False})
+
     def test_every_acknowledged_message_survives_kill_9(self):
         site = self.site().start()
         acknowledged, stop = [], threading.Event()

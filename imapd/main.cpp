@@ -1,4 +1,5 @@
 // imapd: options and wiring.
+#include "directory/from_settings.h"
 #include "imapd/server.h"
 #include "net/command_line.h"
 #include "net/run_server.h"
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
       .add_option("--preauth", preauth,
                   "Serve USER on standard input and output without a login: for `ssh host imapd --preauth USER`")
       ->type_name("USER");
+  line.add_check(directory::file_problems);
   auto settings = line.start(argc, argv);
   if (!settings) return settings.error();
 

@@ -4,11 +4,13 @@
 
 #include "base/strings.h"
 #include "config/load.h"
+#include "directory/from_settings.h"
 #include "mda/daemon.h"
 #include "mda/mailbox_command.h"
 #include "mda/pipe_mode.h"
 #include "net/command_line.h"
 #include "net/daemon.h"
+#include "route/from_settings.h"
 
 namespace {
 
@@ -44,6 +46,8 @@ void add_mailbox_commands(CLI::App& app, mail::mda::MailboxCommand& command) {
 int main(int argc, char** argv) {
   using namespace mail;
   net::CommandLine line("mda", "mda: delivers mail to mailboxes. See mda(8).");
+  line.add_check(directory::file_problems);
+  line.add_check(route::map_problems);
   auto& app = line.app;
   mda::PipeOptions pipe;
   std::string sender, lmtp;
@@ -65,7 +69,7 @@ int main(int argc, char** argv) {
   add_mailbox_commands(app, mailboxes);
   if (const auto status = line.parse(argc, argv)) return *status;
   net::prepare_process();
-  if (line.check()) return config::check(line.files());
+  if (line.check()) return line.run_check();
   const auto paths = line.files_there();
   const auto settings = config::load_or_complain("mda", paths);
   // Whatever is wrong with the configuration: mail that is piped in must wait, not bounce.

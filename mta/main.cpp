@@ -1,7 +1,7 @@
 // mta: options and wiring. See mta(8).
 #include <iostream>
 
-#include "config/load.h"
+#include "directory/from_settings.h"
 #include "mta/queue/commands.h"
 #include "mta/relay/run.h"
 #include "mta/serve/run.h"
@@ -27,16 +27,6 @@ int relay_mail(const net::CommandLine& line) {
   return relay::run(std::move(*settings));
 }
 
-/// The configuration, then the maps that it names.
-int check_all(const net::CommandLine& line) {
-  if (const int code = config::check(line.files()); code != net::kExitOk) return code;
-  const auto settings = line.load();
-  if (!settings) return net::kExitConfig;
-  const auto problems = route::map_problems(*settings);
-  for (const auto& problem : problems) std::cerr << problem << "\n";
-  return problems.empty() ? net::kExitOk : net::kExitConfig;
-}
-
 int supervise(const net::CommandLine& line, char** argv) {
   const auto settings = line.load();
   if (!settings) return net::kExitConfig;
@@ -56,6 +46,8 @@ int main(int argc, char** argv) {
       "mta",
       "mta: receives, queues and relays mail. Without a command: serve and relay, each in a process of its own. See "
       "mta(8).");
+  line.add_check(directory::file_problems);
+  line.add_check(route::map_problems);
   auto& app = line.app;
   app.require_subcommand(0, 1);
   auto* const serve_command =
@@ -71,7 +63,7 @@ int main(int argc, char** argv) {
       app, [&line] { return line.load(); }, code);
   if (const auto status = line.parse(argc, argv)) return *status;
   if (app.got_subcommand("queue") || app.got_subcommand("trace") || app.got_subcommand("explain")) return code;
-  if (line.check()) return check_all(line);
+  if (line.check()) return line.run_check();
   if (*serve_command || net::Server::started_by_inetd()) return serve(line);
   if (*relay_command) return relay_mail(line);
   return supervise(line, argv);

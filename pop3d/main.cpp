@@ -1,4 +1,5 @@
 // pop3d: options and wiring.
+#include "directory/from_settings.h"
 #include "net/command_line.h"
 #include "net/run_server.h"
 #include "pop3d/server.h"
@@ -7,6 +8,7 @@ int main(int argc, char** argv) {
   using namespace mail;
   net::CommandLine line("pop3d", "pop3d: serves mailboxes by POP3 (RFC 1939). See pop3d(8).");
   line.add_inetd(line.app, {"pop3", "pop3s"}, "--inetd=pop3s: under TLS from the start");
+  line.add_check(directory::file_problems);
   auto settings = line.start(argc, argv);
   if (!settings) return settings.error();
 

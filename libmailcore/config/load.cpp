@@ -6,8 +6,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
 #include "base/strings.h"
 #include "config/schema.h"
@@ -74,14 +76,15 @@ struct Loading {
   Settings settings;
   Problems problems;
   std::vector<Unchecked> unchecked;
+  bool inspecting = false;
 };
 
-/// Calls each(name, text, node) for the text that `node` is, or the texts in that list or table.
+/// Calls each(name, text, node) for the text that `node` is, or the texts in that list or table, or the tables of a
+/// list.
 void for_texts(const Node& node, const std::string& name, const std::string& prefix, const auto& each) {
   if (const auto* text = std::get_if<std::string>(&node.value)) each(name, *text, node);
   if (const auto* list = std::get_if<Node::List>(&node.value))
-    for (const auto& element : *list)
-      if (const auto* text = std::get_if<std::string>(&element.value)) each(name, *text, element);
+    for (const auto& element : *list) for_texts(element, name, prefix, each);
   if (const auto* section = std::get_if<Node::Section>(&node.value))
     for (const auto& [key, value] : *section) {
       const auto inner = concat({prefix, prefix.empty() ? "" : ".", to_lower(key)});
@@ -98,7 +101,7 @@ void set(Loading& to, const Row& row, const Node& node) {
     return;
   }
   for_texts(node, std::string(row.name), "", [&](const std::string& name, const std::string& text, const Node& at) {
-    if (row.check != nullptr) to.unchecked.push_back({&row, name, text, at.file, at.line});
+    if (row.check != nullptr || row.inspect != nullptr) to.unchecked.push_back({&row, name, text, at.file, at.line});
     if (row.choices.empty() || std::ranges::find(row.choices, text) != row.choices.end()) return;
     std::string all;
     for (const auto& choice : row.choices) all += concat({all.empty() ? "" : ", ", "\"", choice, "\""});
@@ -169,6 +172,10 @@ void apply_text(Loading& to, std::string_view text, const std::string& name, int
 void apply_file(Loading& to, const std::string& path, int depth) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
+    to.problems.push_back({path, 0, "cannot be read: it is a directory"});
+    return;
+  }
   if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof())) {
     to.problems.push_back({path, 0, concat({"cannot be read: ", std::strerror(errno)})});
     return;
@@ -177,9 +184,11 @@ void apply_file(Loading& to, const std::string& path, int depth) {
 }
 
 tl::expected<Settings, Problems> finish(Loading loaded) {
-  for (const auto& [row, name, text, file, line] : loaded.unchecked)
-    if (const auto complaint = row->check(text, loaded.settings))
-      loaded.problems.push_back({file, line, concat({name, " ", *complaint})});
+  for (const auto& [row, name, text, file, line] : loaded.unchecked) {
+    auto complaint = row->check == nullptr ? Complaint() : row->check(text, loaded.settings);
+    if (!complaint && loaded.inspecting && row->inspect != nullptr) complaint = row->inspect(text, loaded.settings);
+    if (complaint) loaded.problems.push_back({file, line, concat({name, " ", *complaint})});
+  }
   if (!loaded.problems.empty()) return tl::unexpected(std::move(loaded.problems));
   return std::move(loaded.settings);
 }
@@ -212,15 +221,29 @@ std::optional<Settings> load_or_complain(std::string_view program, std::vector<s
   return std::nullopt;
 }
 
-int check(const std::vector<std::string>& paths) {
-  const auto files = paths.empty() ? std::vector<std::string>{std::string(kDefaultPath)} : paths;
-  const auto settings = load(files);
+std::vector<std::string> mistakes(const std::vector<std::string>& paths, const std::vector<FurtherCheck>& further) {
+  Loading loaded;
+  loaded.inspecting = true;
+  for (const auto& path : paths) apply_file(loaded, path, 0);
+  auto settings = finish(std::move(loaded));
+  std::vector<std::string> lines;
   if (settings) {
-    for (const auto& file : files) std::printf("%s: ok\n", file.c_str());
-    return 0;
+    for (const auto& more : further) std::ranges::copy(more(*settings), std::back_inserter(lines));
+    return lines;
   }
-  for (const auto& problem : settings.error()) std::fprintf(stderr, "%s\n", to_string(problem).c_str());
-  return 78;  // EX_CONFIG
+  auto& problems = settings.error();
+  std::ranges::stable_sort(
+      problems, [](const Problem& a, const Problem& b) { return std::tie(a.file, a.line) < std::tie(b.file, b.line); });
+  for (const auto& problem : problems) lines.push_back(to_string(problem));
+  return lines;
+}
+
+int check(const std::vector<std::string>& paths, const std::vector<FurtherCheck>& further) {
+  const auto lines = mistakes(paths, further);
+  for (const auto& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
+  if (!lines.empty()) return 78;  // EX_CONFIG
+  for (const auto& file : paths) std::printf("%s: ok\n", file.c_str());
+  return 0;
 }
 
 std::vector<KeyDescription> all_keys() {

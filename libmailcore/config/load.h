@@ -6,6 +6,7 @@
 // How a key is added: a member in settings.h with its default, one row in schema_*.cpp, one line in man/relais.toml.5
 // (a test compares).
 #pragma once
+#include <functional>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -30,8 +31,15 @@ tl::expected<Settings, std::vector<Problem>> load(const std::vector<std::string>
 /// The same from text, for tests and tools: `name` stands in for the file's name.
 tl::expected<Settings, std::vector<Problem>> load_text(std::string_view toml, const std::string& name = "relais.toml");
 
-/// What `--check` does: prints each problem on standard error, or "FILE: ok"; the exit code, 0 or 78 (EX_CONFIG).
-int check(const std::vector<std::string>& paths);
+/// What a program checks beyond the configuration itself, with settings that are right as far as they go: "FILE:LINE:
+/// what" for each mistake in the files that they name.
+using FurtherCheck = std::function<std::vector<std::string>(const Settings&)>;
+/// All that is wrong, "FILE:LINE: what": beside what load() finds also files and accounts that are named and are not
+/// there, which load() leaves to the program that needs them. `further` is asked when all that is right.
+std::vector<std::string> mistakes(const std::vector<std::string>& paths, const std::vector<FurtherCheck>& further);
+/// What `--check` does: prints each of these mistakes on standard error, or "FILE: ok"; the exit code, 0 or 78
+/// (EX_CONFIG).
+int check(const std::vector<std::string>& paths, const std::vector<FurtherCheck>& further);
 
 /// What each program does at its start: loads, or prints the problems on standard error and gives nothing (exit with
 /// 78, EX_CONFIG). Without any path: kDefaultPath where that exists, else the defaults alone.

@@ -73,7 +73,8 @@ struct Row {
   std::string_view kind;
   Complaint (*assign)(Settings&, const Node&);
   std::string (*print)(const Settings&);
-  Check check = nullptr;  ///< For a text, each text of a list and each value of a table.
+  Check check = nullptr;    ///< For a text, each text of a list and each value of a table.
+  Check inspect = nullptr;  ///< Likewise, by `--check` only: what the host has to do with it, files and accounts.
 };
 
 /// A row for the member `Member` of the section `Section`: row<&Settings::smtp, &Smtp::listen>("smtp.listen", "…").
@@ -91,6 +92,15 @@ Row row(std::string_view name, std::string_view description, Check check) {
   out.check = check;
   return out;
 }
+template <auto Section, auto Member>
+Row row(std::string_view name, std::string_view description, Check check, Check inspect) {
+  auto out = row<Section, Member>(name, description, check);
+  out.inspect = inspect;
+  return out;
+}
+
+/// Inspection of a key that names a file: it must be there, be a file, and be readable. Empty: none is meant.
+Complaint inspect_file(std::string_view path, const Settings& settings);
 
 using Rows = std::vector<Row>;
 Rows host_rows();  // schema_host.cpp: host, log, run, tls, limits, dns

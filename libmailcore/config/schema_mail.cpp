@@ -1,10 +1,48 @@
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
 #include "config/schema.h"
 
 namespace mail::config {
 
+namespace {
+
+Complaint check_absolute(std::string_view text, const Settings&) {
+  if (text.starts_with('/')) return {};
+  return concat({"must be an absolute path, not \"", printable(text), "\""});
+}
+
+/// What directory::set_mail_location() takes: a path with %u, %n, %d, %h and %%, "maildir:" or "mbox:" in front.
+Complaint check_mail_root(std::string_view text, const Settings&) {
+  auto path = text;
+  for (const std::string_view format : {"maildir:", "mbox:"})
+    if (istarts_with(path, format)) path.remove_prefix(format.size());
+  if (!path.starts_with('/') && !path.starts_with("~/") && !path.starts_with("%h"))
+    return concat({"must begin with '/', \"~/\" or \"%h\", not be \"", printable(text), "\""});
+  for (std::size_t i = path.find('%'); i != std::string_view::npos; i = path.find('%', i + 2)) {
+    const auto letter = path.substr(i + 1, 1);
+    if (letter.empty() || std::string_view("undh%").find(letter) == std::string_view::npos)
+      return concat({"has %", printable(letter), ", where only %u, %n, %d, %h and %% mean something"});
+  }
+  return {};
+}
+
+Complaint check_mechanism(std::string_view text, const Settings&) {
+  static constexpr std::array<std::string_view, 6> kKnown{"PLAIN",       "LOGIN",    "SCRAM-SHA-256",
+                                                          "SCRAM-SHA-1", "CRAM-MD5", "EXTERNAL"};
+  if (std::ranges::any_of(kKnown, [&](std::string_view known) { return iequals(known, text); })) return {};
+  if (text.size() > 5 && iequals(text.substr(text.size() - 5), "-PLUS"))
+    return concat({"names \"", printable(text), "\": auth.channel_binding = true offers it beside the plain one"});
+  return concat(
+      {"may hold PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5 and EXTERNAL, not \"", printable(text), "\""});
+}
+
+}  // namespace
+
 Rows mail_rows() {
   return {
-      row<&Settings::spool, &Spool::directory>("spool.directory", "The spool, see spool(5)."),
+      row<&Settings::spool, &Spool::directory>("spool.directory", "The spool, see spool(5).", check_absolute),
       row<&Settings::spool, &Spool::journal_segment>("spool.journal_segment", "Size of a segment of the journal."),
       row<&Settings::spool, &Spool::journal_message>("spool.journal_message",
                                                      "Larger messages are synced as files, without the journal."),
@@ -16,14 +54,16 @@ Rows mail_rows() {
 
       row<&Settings::mail, &Mail::root>(
           "mail.root",
-          "The Maildir of a user: %u is user@domain, %n the local part, %d the domain, %h the home directory."),
+          "The Maildir of a user: %u is user@domain, %n the local part, %d the domain, %h the home directory.",
+          check_mail_root),
       row<&Settings::mail, &Mail::index_root>("mail.index_root", "Where the indexes are; empty: beside the Maildirs."),
       row<&Settings::mail, &Mail::quota>("mail.quota",
                                          "Size of a user's mail who has no quota of his own; 0: no limit."),
 
-      row<&Settings::users, &Users::passwd_file>("users.passwd_file",
-                                                 "Users and password hashes, see users(5); empty: none."),
-      row<&Settings::users, &Users::aliases_file>("users.aliases_file", "Aliases, see aliases(5); empty: none."),
+      row<&Settings::users, &Users::passwd_file>(
+          "users.passwd_file", "Users and password hashes, see users(5); empty: none.", nullptr, inspect_file),
+      row<&Settings::users, &Users::aliases_file>("users.aliases_file", "Aliases, see aliases(5); empty: none.",
+                                                  nullptr, inspect_file),
       row<&Settings::users, &Users::system_users>("users.system_users", "Whether the system's accounts are users."),
       row<&Settings::users, &Users::checkpassword>("users.checkpassword",
                                                    "A checkpassword program and its arguments; empty: none."),
@@ -32,7 +72,8 @@ Rows mail_rows() {
       row<&Settings::users, &Users::cache>("users.cache", "How long a checked password is remembered; 0s: not."),
       row<&Settings::users, &Users::negative_cache>("users.negative_cache", "How long an unknown user is remembered."),
 
-      row<&Settings::auth, &Auth::mechanisms>("auth.mechanisms", "SASL mechanisms offered, best first."),
+      row<&Settings::auth, &Auth::mechanisms>("auth.mechanisms", "SASL mechanisms offered, best first.",
+                                              check_mechanism),
       row<&Settings::auth, &Auth::allow_plaintext>("auth.allow_plaintext",
                                                    "Whether passwords may come in clear text without TLS."),
       row<&Settings::auth, &Auth::channel_binding>(

@@ -1,9 +1,13 @@
 #include "directory/from_settings.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/strings.h"
+#include "directory/aliases.h"
 #include "directory/login.h"
+#include "directory/passwd_file.h"
+#include "directory/watched_file.h"
 
 namespace mail::directory {
 
@@ -18,6 +22,33 @@ Options options_from(const config::Settings& settings) {
   options.positive_cache = settings.users.cache;
   options.negative_cache = settings.users.negative_cache;
   return options;
+}
+
+std::vector<std::string> file_problems(const config::Settings& settings) {
+  std::vector<std::string> out;
+  const auto tell = [&](const std::string& file, const auto& problems) {
+    for (const auto& problem : problems) out.push_back(concat({file, ":", decimal(problem.line), ": ", problem.text}));
+  };
+  const auto read = [&](const std::string& path, auto&& parse) {
+    if (path.empty()) return;
+    // Read as a program does that runs: not a directory, not a FIFO.
+    WatchedFile<int> file(path, [&](std::string_view text) -> Result<int> {
+      parse(text);
+      return 0;
+    });
+    if (const auto done = file.refresh(); !done && done.error().system != ENOENT) out.push_back(done.error().text);
+  };
+  read(settings.users.passwd_file, [&](std::string_view text) {
+    std::vector<PasswdProblem> problems;
+    (void)parse_passwd_file(text, problems);
+    tell(settings.users.passwd_file, problems);
+  });
+  read(settings.users.aliases_file, [&](std::string_view text) {
+    std::vector<AliasProblem> problems;
+    (void)AliasTable::parse(text, problems);
+    tell(settings.users.aliases_file, problems);
+  });
+  return out;
 }
 
 Throttle::Options throttle_from(const config::Auth& settings) {

@@ -8,6 +8,9 @@
 namespace mail::directory {
 
 Options options_from(const config::Settings& settings);
+/// For --check: what cannot be understood in the files of users and aliases, "FILE:LINE: what". Such lines are left out
+/// by a program that runs. A file that is missing is the configuration's own mistake and not told here.
+std::vector<std::string> file_problems(const config::Settings& settings);
 Throttle::Options throttle_from(const config::Auth& settings);
 /// @param plain_secrets  Directory::has_plain_secrets()
 sasl::ServerPolicy policy_from(const config::Settings& settings, bool plain_secrets);

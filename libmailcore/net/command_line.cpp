@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "config/load.h"
 #include "net/daemon.h"
+#include "net/tls_context.h"
 
 namespace mail::net {
 
@@ -49,9 +50,20 @@ std::optional<int> CommandLine::parse(int argc, char** argv) {
   return {};
 }
 
+int CommandLine::run_check() const {
+  auto all = checks_;
+  all.insert(all.begin(), [](const config::Settings& settings) -> std::vector<std::string> {
+    if (settings.tls.certificates.empty()) return {};
+    const auto context = TlsContext::server(settings.tls);
+    if (!context) return {context.error().text};
+    return {};
+  });
+  return config::check(files(), all);
+}
+
 tl::expected<config::Settings, int> CommandLine::start(int argc, char** argv) {
   if (const auto status = parse(argc, argv)) return tl::unexpected(*status);
-  if (check_) return tl::unexpected(config::check(files()));
+  if (check_) return tl::unexpected(run_check());
   auto settings = load();
   if (!settings) return tl::unexpected<int>(kExitConfig);
   return std::move(*settings);

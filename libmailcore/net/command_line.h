@@ -12,7 +12,7 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-#include "config/settings.h"
+#include "config/load.h"
 #include "net/server.h"
 
 namespace mail::net {
@@ -31,6 +31,10 @@ class CommandLine {
 
   /// Nothing, or the status to leave with: --help and --version have been answered, a mistake has been said.
   std::optional<int> parse(int argc, char** argv);
+  /// What --check looks at beside the configuration and its certificates; call before start().
+  void add_check(config::FurtherCheck check) { checks_.push_back(std::move(check)); }
+  /// Does what --check says; the status to leave with.
+  int run_check() const;
   /// parse(), --check, and the settings; else the status to leave with.
   tl::expected<config::Settings, int> start(int argc, char** argv);
 
@@ -48,6 +52,7 @@ class CommandLine {
   std::string program_;
   std::vector<std::string> configs_, overlays_, services_;
   std::string service_;
+  std::vector<config::FurtherCheck> checks_;
   CLI::Option* inetd_ = nullptr;
   bool check_ = false;
 };

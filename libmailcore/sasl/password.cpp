@@ -250,6 +250,14 @@ Result<std::string> make_password(std::string_view scheme, std::string_view pass
   return fail(Error::Kind::not_found, concat({"unknown password scheme ", printable(scheme)}));
 }
 
+bool has_known_scheme(std::string_view stored) {
+  const auto scheme = take_apart(stored).scheme;
+  static constexpr std::array<std::string_view, 5> kOthers{"PBKDF2", "ARGON2ID", "ARGON2I", "SCRAM-SHA-1",
+                                                           "SCRAM-SHA-256"};
+  return is_crypt(scheme) || is_plain(scheme) || find_digest(scheme) != nullptr ||
+         std::ranges::find(kOthers, scheme) != kOthers.end();
+}
+
 const std::vector<std::string_view>& password_schemes() {
   static const std::vector<std::string_view> kSchemes{
       "CRYPT",         "BLF-CRYPT",   "SHA512-CRYPT", "SHA256-CRYPT", "ARGON2ID", "ARGON2I", "PBKDF2",

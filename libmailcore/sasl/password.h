@@ -61,6 +61,8 @@ struct PasswordOptions {
 /// CRYPT with yescrypt.
 [[nodiscard]] Result<std::string> make_password(std::string_view scheme, std::string_view password,
                                                 const PasswordOptions& options = {});
+/// Whether the {SCHEME} of a stored password is one that verify_password() knows.
+bool has_known_scheme(std::string_view stored);
 /// The schemes that make_password() can write.
 const std::vector<std::string_view>& password_schemes();
 

@@ -147,6 +147,62 @@ sub.c.example = "pipe: prog"
                        R"(f.toml:24: [relay.rates] "*" must be "MESSAGES/TIME" as in "60/1m", not "many")"});
 }
 
+TEST_CASE("names, places and mechanisms are checked") {
+  CHECK(problems_of(R"([host]
+name = "mail example"
+domains = ["example.test", "bücher.example", "a b", "", "x@y", ".x"]
+postmaster = "not an address"
+[spool]
+directory = "spool"
+[mail]
+root = "/var/mail/%z/%n"
+[auth]
+mechanisms = ["plain", "FOO", "SCRAM-SHA-256-PLUS"]
+)") == Lines{R"(f.toml:2: host.name must be a host's name such as "mail.example.org", not "mail example")",
+             R"(f.toml:3: host.domains must hold domains such as "example.org", not "a b")",
+             R"(f.toml:3: host.domains must hold domains such as "example.org", not "")",
+             R"(f.toml:3: host.domains must hold domains such as "example.org", not "x@y")",
+             R"(f.toml:3: host.domains must hold domains such as "example.org", not ".x")",
+             R"(f.toml:4: host.postmaster must be an address such as "postmaster@example.org", not "not an address")",
+             R"(f.toml:6: spool.directory must be an absolute path, not "spool")",
+             "f.toml:8: mail.root has %z, where only %u, %n, %d, %h and %% mean something",
+             R"(f.toml:10: auth.mechanisms may hold PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5 and EXTERNAL, )"
+             R"(not "FOO")",
+             R"(f.toml:10: auth.mechanisms names "SCRAM-SHA-256-PLUS": auth.channel_binding = true offers it beside )"
+             R"(the plain one)"});
+  for (const auto* root : {"/a/%d/%n", "~/Maildir", "%h/Maildir", "maildir:~/Maildir", "mbox:/var/mail/%u", "/a/%%"})
+    CHECK(problems_of(concat({"[mail]\nroot = \"", root, "\"\n"})).empty());
+  CHECK(problems_of("[mail]\nroot = \"Maildir\"\n").size() == 1);
+  CHECK(problems_of("[mail]\nroot = \"/x/%\"\n").size() == 1);
+}
+
+TEST_CASE("--check also looks for the files that are named, in one go with all other mistakes") {
+  const test::TemporaryDirectory directory;
+  const auto file = directory / "a.toml";
+  std::ofstream(file) << "[users]\npasswd_file = \"/nonexistent/users\"\naliases_file = \"" << directory / ""
+                      << "\"\n"
+                      << "[[tls.certificates]]\ncertificate = \"" << file << "\"\nkey = \"/nonexistent/key\"\n"
+                      << "[smtp]\nerrors = \"many\"\n";
+  bool asked = false;
+  const std::vector<FurtherCheck> further{[&](const Settings&) {
+    asked = true;
+    return std::vector<std::string>{"users:3: wrong"};
+  }};
+  CHECK(mistakes({file}, further) ==
+        Lines{file + ":2: users.passwd_file names /nonexistent/users: No such file or directory",
+              concat({file, ":3: users.aliases_file names ", directory / "", ", which is a directory"}),
+              file + R"(:6: [tls.certificates] "key" names /nonexistent/key: No such file or directory)",
+              file + R"(:8: smtp.errors must be a whole number without quotes, not the text "many")"});
+  CHECK_FALSE(asked);
+  // A program that starts does not look: another one may need them.
+  std::ofstream(file) << "[users]\npasswd_file = \"/nonexistent/users\"\n";
+  CHECK(load({file}));
+  std::ofstream(file) << "[smtp]\nerrors = 5\n";
+  CHECK(mistakes({file}, further) == Lines{"users:3: wrong"});
+  CHECK(mistakes({file}, {}).empty());
+  CHECK(mistakes({directory / ""}, {}) == Lines{(directory / "") + ": cannot be read: it is a directory"});
+}
+
 TEST_CASE("what is not TOML is told with its line") {
   const auto found = problems_of("[smtp]\nlisten = [\"a:1\"\n[imap]\n");
   REQUIRE(found.size() == 1);

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/strings.h"
+#include "directory/from_settings.h"
 #include "directory/passwd_file.h"
 #include "tests/support/fixtures.h"
 
@@ -260,4 +261,24 @@ TEST_CASE("system users have a mailbox, services have none") {
   CHECK(user->uid == 1U);
   CHECK_FALSE(f.users->authenticate("daemon", "")->has_value());
   CHECK_FALSE(f.users->authenticate("daemon", "*")->has_value());
+}
+
+TEST_CASE("--check tells what cannot be understood in the files of users and aliases, with its line") {
+  const mail::test::TemporaryDirectory directory;
+  config::Settings settings;
+  settings.users.passwd_file = directory / "users";
+  settings.users.aliases_file = directory / "aliases";
+  CHECK(file_problems(settings).empty());  // that they are missing is told where they are named
+  write(settings.users.passwd_file,
+        "ann:{FOO}x::::::\nbob:{PLAIN}x:a:b::::\n\nbob:{PLAIN}x::::::\nbob:{plain}y::::::\n");
+  write(settings.users.aliases_file, "list: ann, bob\nno target:\nx\nlist: ann\n");
+  const auto users = settings.users.passwd_file, aliases = settings.users.aliases_file;
+  CHECK(file_problems(settings) ==
+        std::vector<std::string>{
+            users + ":1: unknown password scheme {FOO}: this user cannot log in", users + ":2: uid is not a number",
+            users + ":5: the user is defined twice; the first entry counts", aliases + ":2: no target for no target",
+            aliases + ":3: an entry is `name: target, ...`", aliases + ":4: list is defined twice; the first counts"});
+  settings.users.aliases_file = directory / "";
+  settings.users.passwd_file.clear();
+  CHECK(file_problems(settings).size() == 1);
 }

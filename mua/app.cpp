@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/strings.h"
 #include "mua/context.h"
 #include "mua/text.h"
 
@@ -39,8 +40,13 @@ int run_mua(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    // CLI11 says only that a subcommand is missing.
+    const auto others = app.remaining();
+    if (app.get_subcommands().empty() && !others.empty())
+      return complain(concat({"there is no command \"", others.front(), "\"; mua --help lists them"}), EX_USAGE);
     return app.exit(error) == 0 ? 0 : EX_USAGE;
   }
+  if (const int code = context.check(); code != 0) return code;
   return context.run();
 }
 

@@ -47,6 +47,16 @@ BodyPart whole_body(const Draft& draft) {
   return BodyPart::multipart("mixed", std::move(parts));
 }
 
+/// What message::parse_addresses() makes the best of, though somebody who types it means something else: "a b" and
+/// "ann ann2@x" (a comma is missing), "ann@" (the domain is).
+bool is_slip(const Address& address, std::string_view text) {
+  if (text.find('"') != std::string_view::npos) return false;
+  for (auto at = text.find('@'); at != std::string_view::npos; at = text.find('@', at + 1))
+    if (at + 1 == text.size() || std::string_view(" \t,;>").find(text[at + 1]) != std::string_view::npos) return true;
+  const bool bare_name = !address.display_name.empty() && !address.from_comment;
+  return (bare_name && text.find('<') == std::string_view::npos) || address.local_part.find(' ') != std::string::npos;
+}
+
 std::string domain_of(const Address& address, std::string_view host_name) {
   return address.domain.empty() ? std::string(host_name) : address.domain;
 }
@@ -59,6 +69,8 @@ Result<std::vector<Address>> parse_typed_addresses(std::string_view text, std::s
     if (address.kind == Address::Kind::mailbox) out.push_back(address);
   });
   for (auto& address : out) {
+    if (is_slip(address, text))
+      return fail(Error::Kind::syntax, concat({"\"", text, "\" is no list of mail addresses"}));
     if (address.domain.empty()) address.domain = domain;
     if (message::validate_addr_spec(message::addr_spec(address)) != message::AddressValidity::smtp)
       return fail(Error::Kind::syntax, concat({"\"", message::addr_spec(address), "\" is no mail address"}));

@@ -1,11 +1,13 @@
 #include "mua/context.h"
 
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include <filesystem>
 
 #include "base/strings.h"
 #include "config/load.h"
+#include "mua/text.h"
 
 namespace mail::mua {
 
@@ -28,6 +30,26 @@ Result<config::Settings> named_settings(const std::vector<std::string>& paths) {
 }
 
 }  // namespace
+
+int Context::check() const {
+  if (!needs_account) return 0;
+  const auto accounts = load_accounts(accounts_file);
+  if (!accounts) {
+    const bool missing = accounts.error().kind == Error::Kind::not_found;
+    return complain(accounts.error().text, missing ? EX_NOINPUT : EX_CONFIG);
+  }
+  const auto chosen = accounts->choose(account_name);
+  if (!chosen) return complain(chosen.error().text, account_name.empty() ? EX_CONFIG : EX_USAGE);
+  const auto wrong = [&](const std::string& where, int code) {
+    if (where.empty() || where == "spool") return 0;
+    const auto parsed = parse_url(where);
+    return parsed ? 0 : complain(parsed.error().text, code);
+  };
+  if (const int code = wrong(url, EX_USAGE); code != 0) return code;
+  if (const int code = wrong(via, EX_USAGE); code != 0) return code;
+  if (const int code = wrong(chosen->store, EX_CONFIG); code != 0) return code;
+  return wrong(chosen->submission, EX_CONFIG);
+}
 
 Result<AccountSettings> Context::account() const {
   MAIL_TRY(accounts, load_accounts(accounts_file));

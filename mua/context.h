@@ -38,7 +38,10 @@ struct Context {
   std::vector<std::string> config_files;
   bool json = false;
   std::function<int()> run;  ///< The chosen subcommand.
+  bool needs_account = true;
 
+  /// What is wrong with the options and mua.toml, before anything is done: says it; the exit code, else 0.
+  int check() const;
   Result<AccountSettings> account() const;
   /// Opens the store and the folder.
   Result<std::unique_ptr<Source>> source(bool read_only) const;

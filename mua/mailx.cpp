@@ -18,9 +18,10 @@ struct MailxOptions {
   Context context;
   std::string subject, from, file;
   std::vector<std::string> recipients, cc, bcc, attachments, fields;
-  bool skip_empty = false;  ///< -E
-  bool only_check = false;  ///< -e
-  bool list = false;        ///< -H
+  bool skip_empty = false;   ///< -E
+  bool only_check = false;   ///< -e
+  bool list = false;         ///< -H
+  bool from_header = false;  ///< -t
 };
 
 /// "-a" is an attachment for Heirloom's mailx and a header field for BSD's: a file that is there decides.
@@ -98,6 +99,9 @@ Result<MailxOptions> parse_options(int argc, char** argv) {
         case 'H':
           options.list = true;
           break;
+        case 't':
+          options.from_header = true;
+          break;
         // Settings of the interactive programs: without meaning here.
         case 'u':
         case 'S':
@@ -109,7 +113,6 @@ Result<MailxOptions> parse_options(int argc, char** argv) {
         case 'i':
         case 'n':
         case 'N':
-        case 't':
         case 'v':
         case 'w':
         case '~':
@@ -129,13 +132,28 @@ int check_for_mail(const Context& context) {
   return ids && !ids->empty() ? 0 : 1;
 }
 
-int list_mail(const Context& context) {
-  std::vector<std::string> words{"mua", "list"};
-  if (!context.url.empty()) words.insert(words.end(), {"--url", context.url});
+/// As another of this program's names.
+int call(int (*program)(int, char**), std::vector<std::string> words) {
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  return run_mua(static_cast<int>(words.size()), arguments.data());
+  return program(static_cast<int>(words.size()), arguments.data());
+}
+
+int list_mail(const Context& context) {
+  std::vector<std::string> words{"mua", "list"};
+  if (!context.url.empty()) words.insert(words.end(), {"--url", context.url});
+  return call(run_mua, std::move(words));
+}
+
+/// -t: the text is a message with its own header, as for sendmail -t.
+int send_as_it_is(const MailxOptions& options) {
+  std::vector<std::string> words{"sendmail", "-t", "-oi"};
+  if (!options.from.empty()) words.insert(words.end(), {"-f", options.from});
+  for (const auto& file : options.context.config_files) words.insert(words.end(), {"-C", file});
+  words.emplace_back("--");
+  words.insert(words.end(), options.recipients.begin(), options.recipients.end());
+  return call(run_sendmail, std::move(words));
 }
 
 Status add(const std::vector<std::string>& texts, std::string_view domain, std::vector<message::Address>& to) {
@@ -168,9 +186,20 @@ Result<Draft> make_draft(const MailxOptions& options, const AccountSettings& acc
 }  // namespace
 
 int run_mailx(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    print("mail (Relais) " RELAIS_VERSION "\n");
+    return 0;
+  }
   const auto options = parse_options(argc, argv);
   if (!options) return complain(options.error().text, EX_USAGE);
   if (options->only_check) return check_for_mail(options->context);
+  const bool written = !options->subject.empty() || !options->cc.empty() || !options->bcc.empty() ||
+                       !options->attachments.empty() || !options->fields.empty() || !options->file.empty();
+  if (options->from_header && (written || options->list))
+    return complain("with -t subject, copies and files are for the text's own header", EX_USAGE);
+  if (options->from_header) return send_as_it_is(*options);
+  // What is on standard input would be lost, and the caller would think that it was sent.
+  if (options->recipients.empty() && !options->list && written) return complain("there is no recipient", EX_USAGE);
   if (options->recipients.empty() || options->list) return list_mail(options->context);
   const auto& context = options->context;
   const auto sending = context.sending();

@@ -117,11 +117,16 @@ Result<std::uint32_t> one_id(Source& source, const std::string& text) {
   return chosen.front();
 }
 
-/// What a leaf holds, as a file of this system: lines that travelled as lines end in LF again.
+/// What a leaf holds, as a file of this system: lines that travelled as lines end in LF again. A file that went in
+/// base64 or quoted-printable is as it was; text that is no file is lines in any encoding (RFC 2046 section 4.1.1).
 std::string file_content(const message::Tree& tree, const message::Part& part) {
   if (part.kind != message::Part::Kind::leaf) return std::string(tree.body(part));
   auto content = message::decoded_content(tree, part);
-  return part.is_text() && message::is_identity(part.encoding) ? replace_all(content, "\r\n", "\n") : content;
+  if (!part.is_text()) return content;
+  const auto all = leaves(tree);
+  const bool is_file =
+      std::ranges::any_of(all, [&](const Leaf& leaf) { return leaf.part == &part && leaf.attachment; });
+  return is_file && !message::is_identity(part.encoding) ? content : replace_all(content, "\r\n", "\n");
 }
 
 struct ShowOptions {
@@ -144,9 +149,12 @@ int show(const Context& context, const ShowOptions& options) {
     const auto* part = tree.find(options.part);
     if (part == nullptr)
       return complain(Error{Error::Kind::not_found, concat({"message ", decimal(*id), " has no part ", options.part})});
-    print_octets(file_content(tree, *part));
+    const auto content = file_content(tree, *part);
+    context.json ? (void)print(octets_json(content, *id, options.part) + "\n") : print_octets(content);
   } else if (options.raw) {
-    print_octets(*text);
+    context.json ? (void)print(octets_json(*text, *id) + "\n") : print_octets(*text);
+  } else if (options.header && context.json) {
+    print(header_json(tree, *id) + "\n");
   } else if (context.json) {
     const auto items = (*source)->items({*id});
     if (!items) return complain(items.error());

@@ -147,6 +147,14 @@ std::string flags_json(const Item& item) {
   for (const auto& flag : item.flags) flags.push_back(Json::string(flag));
   return Json::array(flags);
 }
+std::string fields_json(const Tree& tree) {
+  std::vector<std::string> fields;
+  for (const auto& field : message::HeaderFields(tree.header(tree.root())))
+    if (!field.name.empty())
+      fields.push_back(Json::object(
+          {{"name", Json::string(field.name)}, {"value", Json::string(message::decode_header_text(field.value))}}));
+  return Json::array(fields);
+}
 std::string date_json(const Item& item) {
   return item.date ? Json::string(message::format_iso8601(*item.date)) : "null";
 }
@@ -164,21 +172,30 @@ std::string item_json(const Item& item) {
                        {"octets", decimal(item.octets)}});
 }
 
+std::string header_json(const Tree& tree, std::uint32_t id) {
+  return Json::object({{"id", decimal(id)}, {"header_fields", fields_json(tree)}});
+}
+
+std::string octets_json(std::string_view octets, std::uint32_t id, std::string_view part) {
+  std::vector<std::string> members;
+  if (id != 0) members.push_back("\"id\": " + decimal(id));
+  if (!part.empty()) members.push_back("\"part\": " + Json::string(part));
+  const bool text = is_utf8(octets) && octets.find('\0') == std::string_view::npos;
+  members.push_back(text ? "\"content\": " + Json::string(octets) : "\"base64\": " + Json::string(to_base64(octets)));
+  return concat({"{", join(members, ", "), "}"});
+}
+
 std::string message_json(const Tree& tree, const Item& item) {
-  std::vector<std::string> parts, fields;
+  std::vector<std::string> parts;
   for (const auto& leaf : leaves(tree))
     parts.push_back(Json::object({{"number", Json::string(leaf.number)},
                                   {"type", Json::string(leaf.type)},
                                   {"file_name", leaf.file_name.empty() ? "null" : Json::string(leaf.file_name)},
                                   {"octets", decimal(leaf.part->body.octets())}}));
-  for (const auto& field : message::HeaderFields(tree.header(tree.root())))
-    if (!field.name.empty())
-      fields.push_back(Json::object(
-          {{"name", Json::string(field.name)}, {"value", Json::string(message::decode_header_text(field.value))}}));
   auto out = item_json(item);
   out.back() = ',';
   return concat({out, " ",
-                 std::string_view(Json::object({{"header_fields", Json::array(fields)},
+                 std::string_view(Json::object({{"header_fields", fields_json(tree)},
                                                 {"text", Json::string(render_text(tree))},
                                                 {"parts", Json::array(parts)}}))
                      .substr(1)});

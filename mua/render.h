@@ -13,6 +13,11 @@ std::string render_message(const message::Tree& tree);
 /// Only the text for people, as a reply quotes it.
 std::string render_text(const message::Tree& tree);
 std::string message_json(const message::Tree& tree, const Item& item);
+/// The header fields alone, decoded.
+std::string header_json(const message::Tree& tree, std::uint32_t id);
+/// A message or a part as it is: in "content" where that is UTF-8 without NUL, else in "base64". An id of 0 and an
+/// empty part are left out.
+std::string octets_json(std::string_view octets, std::uint32_t id = 0, std::string_view part = {});
 
 std::string item_json(const Item& item);
 /// One line of a list: id, flags, date, sender and subject within `columns`.

@@ -271,6 +271,10 @@ int run_queue(const Context& context, const std::vector<std::string>& words) {
 }  // namespace
 
 int run_sendmail(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    print("sendmail (Relais) " RELAIS_VERSION "\n");
+    return 0;
+  }
   std::string_view name = argv[0];
   if (const auto slash = name.rfind('/'); slash != std::string_view::npos) name.remove_prefix(slash + 1);
   const auto options = parse_options(argc, argv, name);

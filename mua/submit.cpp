@@ -33,10 +33,10 @@ smtp::OutgoingMessage to_smtp(const Outgoing& message) {
 /// One conversation from the greeting to the result.
 class Submission {
  public:
-  Submission(const Outgoing& message, const Way& way, std::vector<std::string>& refused)
-      : message_(message), login_(*way.submission), refused_(refused), session_({.host_name = way.host_name}) {}
+  Submission(const Outgoing& message, const Way& way)
+      : message_(message), login_(*way.submission), session_({.host_name = way.host_name}) {}
 
-  Result<std::string> run() {
+  Result<Outcome> run() {
     MAIL_TRY(transport, connect(login_));
     transport_ = &transport;
     if (login_.url.tls == Url::Tls::implicit) encrypted_ = true;
@@ -134,30 +134,23 @@ class Submission {
     return {};
   }
 
-  Result<std::string> judge() {
-    std::string accepted, why;
-    bool temporary = false, all_temporary = true;
+  Outcome judge() const {
+    Outcome out;
     for (std::size_t i = 0; i < result_->recipients.size(); ++i) {
       const auto& reply = result_->recipients[i].reply;
       if (reply.positive()) {
-        accepted = reply.line();
+        out.accepted = reply.line();
         continue;
       }
-      refused_.push_back(message_.envelope.recipients[i].forward_path);
-      why += concat({why.empty() ? "" : "; ", message_.envelope.recipients[i].forward_path, ": ", reply.line()});
-      temporary = temporary || reply.temporary();
-      all_temporary = all_temporary && reply.temporary();
+      (reply.temporary() ? out.later : out.refused).push_back(i);
+      out.why +=
+          concat({out.why.empty() ? "" : "; ", message_.envelope.recipients[i].forward_path, ": ", reply.line()});
     }
-    if (refused_.empty()) return accepted;
-    // Where some got it, the message must not be sent to all again: that is said, and is the sender's to decide.
-    const bool again = accepted.empty() && temporary && all_temporary;
-    return fail(again ? Error::Kind::temporary : Error::Kind::permanent,
-                why + (accepted.empty() ? "" : " (all others got it)"));
+    return out;
   }
 
   const Outgoing& message_;
   const Login& login_;
-  std::vector<std::string>& refused_;
   smtp::ClientSession session_;
   net::BlockingTransport* transport_ = nullptr;
   std::unique_ptr<sasl::ClientExchange> exchange_;
@@ -172,8 +165,8 @@ class Submission {
 
 }  // namespace
 
-Result<std::string> submit(const Outgoing& message, const Way& way, std::vector<std::string>& refused) {
-  auto result = Submission(message, way, refused).run();
+Result<Outcome> submit(const Outgoing& message, const Way& way) {
+  auto result = Submission(message, way).run();
   // A host that is not found may be there tomorrow (no network at all looks the same).
   if (!result && result.error().kind == Error::Kind::not_found)
     return fail(Error::Kind::temporary, result.error().text);

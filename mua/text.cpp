@@ -28,7 +28,7 @@ int exit_code(const Error& error) {
 }
 
 int complain(std::string_view text, int code) {
-  std::fprintf(stderr, "mua: %s\n", printable(text).c_str());
+  std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, printable(text).c_str());
   return code;
 }
 int complain(const Error& error) { return complain(error.text, exit_code(error)); }

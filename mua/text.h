@@ -13,7 +13,7 @@ namespace mail::mua {
 
 /// sysexits(3) for an error: temporary 75, refused 77, not_found 66, syntax 65, permanent 69.
 int exit_code(const Error& error);
-/// "mua: TEXT" on standard error, fit for a terminal; the exit code.
+/// "NAME: TEXT" (mua, sendmail, mail: as it was called) on standard error, fit for a terminal; the exit code.
 int complain(const Error& error);
 int complain(std::string_view text, int code);
 

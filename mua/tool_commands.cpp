@@ -36,7 +36,7 @@ std::string ask(std::string_view prompt) {
   return line;
 }
 
-int password(const std::string& scheme) {
+int password(const Context& context, const std::string& scheme) {
   auto first = ask("Password: ");
   if (first.empty()) return complain("an empty password is none", EX_USAGE);
   if (::isatty(STDIN_FILENO) != 0) {
@@ -48,7 +48,7 @@ int password(const std::string& scheme) {
   const auto stored = sasl::make_password(scheme, first);
   sasl::cleanse(first);
   if (!stored) return complain(stored.error());
-  print(*stored + "\n");
+  print(context.json ? Json::object({{"password", Json::string(*stored)}}) + "\n" : *stored + "\n");
   return 0;
 }
 
@@ -81,7 +81,10 @@ void add_tool_commands(CLI::App& app, Context& context) {
   auto scheme = std::make_shared<std::string>("CRYPT");
   command->add_option("--scheme", *scheme, "CRYPT, SCRAM-SHA-256, ARGON2ID, PBKDF2, SSHA, PLAIN, …")
       ->capture_default_str();
-  command->callback([&context, scheme] { context.run = [scheme] { return password(*scheme); }; });
+  command->callback([&context, scheme] {
+    context.needs_account = false;
+    context.run = [&context, scheme] { return password(context, *scheme); };
+  });
 
   command = app.add_subcommand("watch", "Wait for new messages and list each as it comes");
   auto once = std::make_shared<bool>(false);

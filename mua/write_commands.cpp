@@ -96,7 +96,7 @@ int finish(const Context& context, const AccountSettings& account, const Draft& 
   const auto outgoing = compose(draft, way->host_name);
   if (!outgoing) return complain(outgoing.error());
   if (dry_run) {
-    print(outgoing->content);
+    print(context.json ? octets_json(outgoing->content, {}) + "\n" : outgoing->content);
     return 0;
   }
   const auto sent = send(*outgoing, *way, context.outbox_path());
@@ -145,12 +145,15 @@ int send_command(const Context& context, const WriteOptions& options) {
     return complain(prepared.error().text,
                     prepared.error().kind == Error::Kind::syntax ? EX_USAGE : exit_code(prepared.error()));
   auto& draft = prepared->draft;
+  if (draft.to.empty() && draft.cc.empty() && draft.bcc.empty()) return complain("there is no recipient", EX_USAGE);
   draft.subject = options.subject;
   const auto& signature = prepared->account.signature;
   auto body = read_body(options.body, signature.empty() ? std::string() : concat({"\n-- \n", signature, "\n"}));
   if (!body) return complain(body.error());
   draft.body = std::move(*body);
-  return finish(context, prepared->account, draft, options.dry_run);
+  const int code = finish(context, prepared->account, draft, options.dry_run);
+  if (code != 0 && uses_editor(options.body)) keep_written(draft.body, context.outbox_path());
+  return code;
 }
 
 struct Original {
@@ -238,12 +241,13 @@ int reply_command(const Context& context, const std::string& which, const WriteO
                     from.empty() ? "somebody" : message::to_display(from.front()), " wrote:\n",
                     quote_lines(render_text(tree))});
   }
-  const bool in_editor = options.body.empty() && ::isatty(STDIN_FILENO) != 0;
+  const bool in_editor = uses_editor(options.body);
   auto body = read_body(options.body, "\n" + quote);
   if (!body) return complain(body.error());
   draft.body =
       in_editor || quote.empty() ? std::move(*body) : concat({*body, body->ends_with('\n') ? "\n" : "\n\n", quote});
   const int code = finish(context, prepared->account, draft, options.dry_run);
+  if (code != 0 && in_editor) keep_written(draft.body, context.outbox_path());
   if (code == 0 && !options.dry_run) (void)original->source->flag({original->id}, {"answered", "seen"}, {});
   return code;
 }
@@ -273,6 +277,7 @@ int forward_command(const Context& context, const std::string& which, const Writ
     draft.forwarded = original->text;
   }
   const int code = finish(context, prepared->account, draft, options.dry_run);
+  if (code != 0 && uses_editor(options.body)) keep_written(text, context.outbox_path());
   if (code == 0 && !options.dry_run) (void)original->source->flag({original->id}, {"$Forwarded"}, {});
   return code;
 }
@@ -282,27 +287,11 @@ int flush_command(const Context& context) {
   if (!account) return complain(account.error());
   const auto way = context.way(*account);
   if (!way) return complain(way.error().text, EX_CONFIG);
-  const auto entries = list_outbox(context.outbox_path());
-  if (!entries) return complain(entries.error());
+  const auto flushed = flush_outbox(*way, context.outbox_path());
+  if (!flushed) return complain(flushed.error());
   int worst = 0;
-  std::size_t done = 0;
-  for (const auto& entry : *entries) {
-    std::vector<std::string> refused;
-    Status result;
-    if (way->submission) {
-      const auto reply = submit(entry.message, *way, refused);
-      if (!reply) result = tl::unexpected(reply.error());
-    } else {
-      result = drop_into_spool(entry.message, *way);
-    }
-    if (result) result = remove_from_outbox(entry.name, context.outbox_path());
-    if (result) {
-      ++done;
-    } else {
-      worst = std::max(worst, complain(Error{result.error().kind, concat({entry.name, ": ", result.error().text})}));
-    }
-  }
-  if (context.json) print(Json::object({{"sent", decimal(done)}, {"left", decimal(entries->size() - done)}}) + "\n");
+  for (const auto& error : flushed->errors) worst = std::max(worst, complain(error));
+  if (context.json) print(Json::object({{"sent", decimal(flushed->sent)}, {"left", decimal(flushed->left)}}) + "\n");
   return worst;
 }
 

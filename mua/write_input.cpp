@@ -5,14 +5,32 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "base/disk.h"
 #include "base/strings.h"
 #include "mua/text.h"
 
 namespace mail::mua {
 
+bool uses_editor(const std::string& file) { return file.empty() && ::isatty(STDIN_FILENO) != 0; }
+
+void keep_written(std::string_view body, const std::string& outbox) {
+  auto folder = std::filesystem::path(outbox).parent_path();
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  auto path = (folder / "unsent-XXXXXX").string();
+  UniqueFd file(::mkostemp(path.data(), O_CLOEXEC));  // mode 0600
+  auto& disk = Disk::system();
+  if (!file || !disk.write(file.get(), body) || !disk.close(std::move(file))) {
+    complain(concat({"what was written could not be kept in ", path}), 0);
+    return;
+  }
+  complain(concat({"what was written is kept in ", path, " (mua send -b ", path, " takes it)"}), 0);
+}
+
 Result<std::string> read_body(const std::string& file, std::string_view initial) {
-  if (file.empty() && ::isatty(STDIN_FILENO) != 0) return edit(initial);
+  if (uses_editor(file)) return edit(initial);
   if (file.empty() || file == "-") return read_all(STDIN_FILENO, kMostInput);
   return read_file_at(file, kMostInput);
 }

@@ -4,6 +4,7 @@ import os
 import time
 
 from chain import equal, has, run, wait_until
+from sink import Sink
 
 
 def mua(chain, *arguments, **more):
@@ -62,6 +63,85 @@ def test_outbox_while_the_host_is_away(chain):
     mua(chain, "flush", *outbox, *ways)
     chain.delivered("later", 2)
     equal(json.loads(mua(chain, "flush", "--json", *outbox, *away)), {"sent": 0, "left": 0})
+
+
+def test_nobody_gets_a_message_twice(chain):
+    """Of several recipients those that are put off stay in the outbox, and only those."""
+    replies = {"later@": b"450 4.2.0 later\r\n", "gone@": b"550 5.1.1 gone\r\n"}
+
+    def script(verb, line):
+        return next((reply for who, reply in replies.items() if verb == "RCPT" and who in line), None)
+
+    sink = Sink(script=script)
+    try:
+        outbox = ["--outbox", chain.folder("put-off")]
+        away, there = (["--via", f"smtp://127.0.0.1:{port}?tls=no"] for port in (1, sink.port))
+        send = ["send", *outbox, "--from", chain.address(1), "-s", "put off"]
+        people = [f"{who}@sink.example" for who in ("now", "later", "gone")]
+
+        def received():  # DATA goes along with RCPT: this sink takes a message for nobody too
+            return [[line.split("<")[1].split("@")[0] for line in recipients] for _, recipients, _ in sink.messages if recipients]
+
+        text = mua(chain, *send, *there, *people, data="x\n", code=69)
+        has(text, "550 5.1.1 gone", "450 4.2.0 later", "kept for mua flush")
+        equal(received(), [["now"]])
+        has(mua(chain, "flush", *outbox, *there, code=75), "450 4.2.0 later")
+        equal(received(), [["now"]])
+        mua(chain, *send, *away, *people, data="x\n")
+        del replies["later@"]
+        has(mua(chain, "flush", *outbox, *there, code=69), "550 5.1.1 gone")
+        equal(received()[1:], [["later"], ["now", "later"]])
+        equal(json.loads(mua(chain, "flush", "--json", *outbox, *there, code=69).splitlines()[-1]), {"sent": 0, "left": 1})
+        del replies["gone@"]
+        equal(json.loads(mua(chain, "flush", "--json", *outbox, *there)), {"sent": 1, "left": 0})
+        equal(received()[3:], [["gone"]])
+    finally:
+        sink.close()
+
+
+def test_mistakes_have_their_exit_codes(chain):
+    wrong = chain.write("wrong.toml", "bogus = 1\n")
+    store = chain.write("store.toml", '[accounts.a]\nstore = "ftp://x"\n')
+    has(mua(chain, "list", "--accounts", wrong, code=78), 'wrong.toml:1: unknown key "bogus"')
+    has(mua(chain, "list", "--accounts", store, code=78), 'unknown scheme "ftp"')
+    mua(chain, "list", "-A", "nobody", code=64)
+    mua(chain, "list", "-u", "ftp://x", code=64)
+    mua(chain, "send", "--via", "imap://x", chain.address(2), data="x\n", code=78)
+    mua(chain, "send", "--via", "ftp://x", chain.address(2), data="x\n", code=64)
+    has(mua(chain, "frobnicate", code=64), 'no command "frobnicate"')
+    mua(chain, "send", *through_spool(chain), data="x\n", code=64)
+    for slip in ("ann bob", "ann@", "ann bob@x.example", "ann@x.example bob@x.example"):
+        mua(chain, "send", *through_spool(chain), slip, data="x\n", code=64)
+    # What was typed would be lost without a word.
+    chain.run(["mail", "-s", "nobody is named"], data="x\n", code=64)
+    chain.run(["mail", "-t", "-s", "twice", chain.address(2)], data="To: x\n\nx\n", code=64)
+
+
+def test_json_on_all_that_prints(chain):
+    attachment = chain.write("octets.bin", "\0")
+    dry = json.loads(mua(chain, "send", "--json", "--dry-run", *through_spool(chain), "-s", "as json", chain.address(1), data="x\n"))
+    has(dry["content"], "Subject: as json\r\n")
+    mua(chain, "send", *through_spool(chain), "-s", "as json", "-a", attachment, chain.address(1), data="été\n")
+    chain.delivered("as json")
+    read = ["--json", *options(chain, "imaps")]
+    number = json.loads(mua(chain, "search", "--ids", "--subject", "as json", *read))[0]
+    show = lambda *more: json.loads(mua(chain, "show", str(number), *more, *read))
+    equal(show("--part", "1"), {"id": number, "part": "1", "content": "été\n"})
+    equal(show("--part", "2"), {"id": number, "part": "2", "base64": "AA=="})
+    has(show("--raw")["content"], "Subject: as json\r\n")
+    has([field["name"] for field in show("--header")["header_fields"]], "Subject")
+    has(json.loads(mua(chain, "password", "--json", "--scheme", "PLAIN", data="secret\n"))["password"], "{PLAIN}secret")
+
+
+def test_what_an_editor_wrote_is_kept(chain):
+    """On a terminal: the server refuses, and the text is still there."""
+    editor = chain.write("editor", "#!/bin/sh\necho written by hand >\"$1\"\n")
+    os.chmod(editor, 0o755)
+    state = chain.folder("state")
+    arguments = [*by_submission(chain), "--outbox", state + "/outbox", "-s", "x", "nobody-here@" + chain["DOMAIN"]]
+    has(chain.terminal(["env", "VISUAL=" + editor, "mua", "send", *arguments]), "550 5.1.1", "is kept in " + state)
+    kept = next(name for name in os.listdir(state) if name.startswith("unsent-"))
+    equal(open(os.path.join(state, kept)).read(), "written by hand\n")
 
 
 def test_read_over_imap(chain):
@@ -153,6 +233,8 @@ ca_file = "{chain['CA_FILE']}"
         chain.run(["mail", "-s", "by mail", "-a", "X-Test: yes", "-c", chain.address(1), chain.address(2)], data="body\n")
         equal(chain.delivered("by mail", 2)["X-Test"], "yes")
         chain.delivered("by mail", 1)
+        chain.run(["mail", "-t"], data=f"To: {chain.address(2)}\nSubject: by mail -t\n\nbody\n.\nend\n")
+        has(chain.body(chain.delivered("by mail -t", 2)), "body\n.\nend")
         chain.run(["sendmail", "-bp"], code=None)
     finally:
         os.unlink(accounts)

@@ -79,6 +79,10 @@ TEST_CASE("addresses as typed") {
   CHECK_FALSE(parse_typed_addresses("", "x"));
   CHECK_FALSE(parse_typed_addresses("a b@c d", "x"));
   CHECK_FALSE(parse_typed_addresses("a@-b.example", "x"));
+  CHECK(parse_typed_addresses("root, Ann Lee <ann@x.example>; bob (Bob) , \"a b\"@x.example", "x")->size() == 4);
+  // A comma or a domain that is missing: never what the best reading makes of it.
+  for (const auto* slip : {"ann bob", "ann bob@x.example", "ann@", "a b@", "ann@, bob", "Ann <ann@>", "ann@ x"})
+    CHECK_FALSE(parse_typed_addresses(slip, "example.net"));
 }
 
 TEST_CASE("sendmail's input is completed, not rewritten") {

@@ -95,7 +95,11 @@ std::optional<Result<Place>> find_place(Session& session, std::string_view name)
 std::optional<Completion> resolve(Session& session, std::string_view name, std::string_view rights, Place& place) {
   auto found = find_place(session, name);
   if (!found) return on_worker();
-  if (!*found) return failed(found->error(), "No such mailbox");
+  if (!*found) {
+    const auto& error = found->error();
+    const bool is_name = error.kind != Error::Kind::refused || error.system != 0;
+    return failed(error, is_name ? "No such mailbox" : "Mailbox name is not valid");
+  }
   place = std::move(**found);
   if (std::ranges::all_of(rights, [&](char right) { return store::has_right(place.rights, right); }))
     return std::nullopt;

@@ -32,6 +32,8 @@ struct Completion {
 inline Completion ok(std::string text) { return {Completion::Kind::ok, std::move(text)}; }
 inline Completion no(std::string text) { return {Completion::Kind::no, std::move(text)}; }
 inline Completion bad(std::string text) { return {Completion::Kind::bad, std::move(text)}; }
+/// UIDONLY (RFC 9586 section 3.1): the client named a message by its number.
+inline Completion uid_required() { return bad("[UIDREQUIRED] Message numbers are not used in this session"); }
 inline Completion on_worker() { return {Completion::Kind::worker, {}}; }
 inline Completion more() { return {Completion::Kind::more, {}}; }
 /// NO with the response code that fits the error (RFC 5530).

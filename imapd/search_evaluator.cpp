@@ -103,6 +103,17 @@ UidSet everything(const store::View& view) {
   return view.uids_of(store::SequenceNumber{1}, store::SequenceNumber{view.exists()});
 }
 
+namespace {
+bool names_numbers(const SearchKey& key) {
+  return (key.kind == Kind::sequence && !key.set.saved()) || std::ranges::any_of(key.children, names_numbers);
+}
+}  // namespace
+
+std::optional<Completion> refuse_numbers(Session& session, const SearchKey& key) {
+  if (!session.enabled().uid_only || !names_numbers(key)) return std::nullopt;
+  return uid_required();
+}
+
 bool asks_for_modseq(const SearchKey& key) {
   return key.kind == Kind::modseq || std::ranges::any_of(key.children, asks_for_modseq);
 }

@@ -36,6 +36,9 @@ class SearchEvaluator {
   std::int64_t now_;
 };
 
+/// UIDONLY (RFC 9586 section 3.4): message numbers are refused in search keys too; `$` is none.
+std::optional<Completion> refuse_numbers(Session& session, const imap::SearchKey& key);
+
 /// All messages of the view.
 store::UidSet everything(const store::View& view);
 /// Every string of the program to UTF-8; completion of BAD or NO [BADCHARSET] where that cannot be.

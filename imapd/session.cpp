@@ -146,7 +146,7 @@ void Session::act(const imap::CommandReader::Command& command) {
     settle(no("[CANNOT] This server speaks UTF-8 only: ENABLE UTF8=ACCEPT first"));  // RFC 6855 section 6
   } else if (enabled_.uid_only && !uid_command_ && command_->name != "EXPUNGE" &&
              find_command(concat({"UID ", command_->name})) != nullptr) {
-    settle(bad("[UIDREQUIRED] Message numbers are not used in this session"));  // RFC 9586 section 3.1
+    settle(uid_required());
   } else {
     dispatch();
   }
@@ -372,6 +372,15 @@ void Session::close_mailbox() {
   arrived_ = made_here_ = {};
   saved_result_ = {};
   keywords_ = {};
+}
+
+void Session::renamed(std::string_view from, std::string_view to, std::string_view to_in_account) {
+  const char separator = environment_.store->settings().separator;
+  if (!view_ || from == "INBOX" || !selected_name_.starts_with(from)) return;
+  const auto rest = selected_name_.substr(from.size());
+  if (!rest.empty() && rest[0] != separator) return;
+  selected_name_ = concat({to, rest});
+  place_.name = concat({to_in_account, rest});
 }
 
 void Session::listen_to_view() {

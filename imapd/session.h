@@ -130,6 +130,8 @@ class Session {
   const Place& selected_place() const { return place_; }
   /// The user's rights on it now: they may have changed since SELECT. [as Account::acl]
   const store::Rights& selected_rights();
+  /// The selected mailbox, or one above it, has another name: the session still has it selected. INBOX stays INBOX.
+  void renamed(std::string_view from, std::string_view to, std::string_view to_in_account);
   void close_mailbox();
   void start_idle();
   void stop_idle();

@@ -6,6 +6,7 @@
 
 #include "imap/number_set.h"
 #include "imap/search_program.h"
+#include "imapd/command.h"
 #include "store/mailbox.h"
 
 namespace mail::imapd {
@@ -24,9 +25,12 @@ struct Esearch {
 };
 void send_esearch(Session& session, const Esearch& answer);
 
-/// What SAVE keeps (RFC 5182 section 2.1, RFC 9394 section 3.2): of MIN, MAX and PARTIAL what they name, without any of
-/// them, and with COUNT, all that was found.
-store::UidSet to_save(const imap::ReturnOptions& options, const store::UidSet& found);
+/// The messages that are returned: of MIN, MAX and PARTIAL what they name, without any of them, and with COUNT, all
+/// that was found. SAVE keeps them (RFC 5182 section 2.4, RFC 9394 section 3.2), and MODSEQ is theirs (RFC 4731
+/// section 3.2).
+store::UidSet returned(const imap::ReturnOptions& options, const store::UidSet& found);
+/// A search with SAVE that is answered NO leaves nothing in `$` (RFC 5182 section 2.1).
+void forget_saved(Session& session, const imap::ReturnOptions& options, const Completion& done);
 bool only_saves(const imap::ReturnOptions& options);  ///< SAVE alone: nothing is answered.
 bool asks_for_fuzziness(const imap::SearchKey& key);
 /// The highest mod-sequence of the messages.

@@ -43,7 +43,8 @@ void describe(Session& session) {
   session.untagged(decimal(view.exists()) + " EXISTS");
   if (!session.enabled().imap4rev2) {
     session.untagged(decimal(view.recent()) + " RECENT");
-    if (const auto unseen = view.first_unseen())
+    // A message number, which UIDONLY has not.
+    if (const auto unseen = view.first_unseen(); unseen && !session.enabled().uid_only)
       session.untagged("OK [UNSEEN " + decimal(store::number(*unseen)) + "] First unseen");
   }
   session.untagged("OK [UIDVALIDITY " + decimal(store::number(view.uid_validity())) + "] UIDs valid");
@@ -68,6 +69,7 @@ Completion select_mailbox(Session& session, imap::Arguments& arguments, bool exa
   }
   IMAPD_CHECK(arguments.end());
   if (parameters.resync && !session.enabled().qresync) return bad("ENABLE QRESYNC first");
+  if (parameters.resync && parameters.resync->match_numbers && session.enabled().uid_only) return uid_required();
 
   // The mailbox that is selected is left whatever comes of it (RFC 9051 section 6.3.2).
   const auto leave = [&] {
@@ -232,6 +234,7 @@ Completion rename(Session& session, imap::Arguments& arguments) {
   if (old_place.account != new_place.account) return no("[CANNOT] Mailboxes stay with their owner");
   if (auto renamed = old_place.account->rename(old_place.name, new_place.name); !renamed)
     return failed(renamed.error(), "Not renamed");
+  session.renamed(from, to, new_place.name);
   return ok("RENAME completed");
 }
 

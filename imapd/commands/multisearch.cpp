@@ -130,19 +130,21 @@ class MultiSearching : public Work {
     const auto& options = request_.search.options;
     const auto found = evaluator.evaluate(request_.search.key, everything(view));
     if (!found) {
-      if (options.save) session.saved_result() = {};
-      return failed(found.error(), "SEARCH is not possible");
+      auto refused = failed(found.error(), "SEARCH is not possible");
+      forget_saved(session, options, refused);
+      return refused;
     }
     std::optional<SearchContext> context;
     if (options.update) {
       IMAPD_TRY(key, without_numbers(session, request_.search.key));
       context = SearchContext{.uids = true, .key = std::move(key), .wanted = request_.wanted, .found = *found};
     }
-    if (options.save) session.saved_result() = to_save(options, *found);
+    const auto told = returned(options, *found);
+    if (options.save) session.saved_result() = told;
     if (!found->empty() && !only_saves(options)) {
       Esearch response{.options = options,
                        .numbers = numbers_of(*found),
-                       .modseq = asks_for_modseq(request_.search.key) ? highest_modseq(view, *found) : 0,
+                       .modseq = asks_for_modseq(request_.search.key) ? highest_modseq(view, told) : 0,
                        .of = &view,
                        .mailbox = name};
       response.options.all = response.options.all || !options.given;
@@ -171,8 +173,14 @@ Completion esearch(Session& session, imap::Arguments& arguments) {
   if ((options.save || options.update) && !std::ranges::all_of(request.sources, selected))
     return bad("SAVE and UPDATE are for the selected mailbox");
   if (options.update && session.contexts().uses(session.tag())) return bad("Tag reuse");
-  if (auto refused = decode_charset(request.search.key, request.search.charset)) return *refused;
-  if (auto refused = insert_filters(session, request.search.key, request.search.charset)) return *refused;
+  auto& search_key = request.search.key;
+  auto refused = decode_charset(search_key, request.search.charset);
+  if (!refused) refused = insert_filters(session, search_key, request.search.charset);
+  if (!refused) refused = refuse_numbers(session, search_key);
+  if (refused) {
+    forget_saved(session, options, *refused);
+    return *refused;
+  }
   if (options.relevancy && !asks_for_fuzziness(request.search.key)) return bad("RELEVANCY needs FUZZY");
   if (asks_for_modseq(request.search.key)) session.use_condstore();
   IMAPD_TRY(wanted, look_up(options.update_attributes));

@@ -49,10 +49,10 @@ void answer_search(Session& session, imap::ReturnOptions options, const store::U
   send_esearch(session, answer);
 }
 
-Completion search(Session& session, imap::Arguments& arguments) {
-  IMAPD_TRY(search, imap::take_search_arguments(arguments));
+Completion run_search(Session& session, imap::SearchArguments& search) {
   if (auto refused = decode_charset(search.key, search.charset)) return *refused;
   if (auto refused = insert_filters(session, search.key, search.charset)) return *refused;
+  if (auto refused = refuse_numbers(session, search.key)) return *refused;
   if (search.options.update && session.contexts().uses(session.tag())) return bad("Tag reuse");
   IMAPD_TRY(wanted, look_up(search.options.update_attributes));
   if (search.options.relevancy && !asks_for_fuzziness(search.key)) return bad("RELEVANCY needs FUZZY");
@@ -66,7 +66,6 @@ Completion search(Session& session, imap::Arguments& arguments) {
   if (!session.may_block() && (all.count() > kMostInline || !evaluator.ready(search.key, all))) return on_worker();
   const auto found = evaluator.evaluate(search.key, all);
   if (!found) {
-    if (search.options.save) session.saved_result() = {};
     if (found.error().kind == Error::Kind::syntax) return bad(found.error().text);
     return failed(found.error(), "SEARCH is not possible");
   }
@@ -76,11 +75,19 @@ Completion search(Session& session, imap::Arguments& arguments) {
     IMAPD_TRY(key, without_numbers(session, std::move(search.key)));
     context = SearchContext{.key = std::move(key), .wanted = std::move(wanted), .found = *found};
   }
-  if (search.options.save) session.saved_result() = to_save(search.options, *found);
+  const auto told = returned(search.options, *found);
+  if (search.options.save) session.saved_result() = told;
   const bool only_save = only_saves(search.options);
-  if (!only_save) answer_search(session, search.options, *found, modseq ? highest_modseq(session.view(), *found) : 0);
+  if (!only_save) answer_search(session, search.options, *found, modseq ? highest_modseq(session.view(), told) : 0);
   if (context) keep_updated(session, std::move(*context));
   return ok(part.code + (only_save ? "SEARCH completed, result saved" : "SEARCH completed"));
+}
+
+Completion search(Session& session, imap::Arguments& arguments) {
+  IMAPD_TRY(search, imap::take_search_arguments(arguments));
+  auto done = run_search(session, search);
+  forget_saved(session, search.options, done);
+  return done;
 }
 
 /// CANCELUPDATE (RFC 5267 section 4.3.5). A search that was refused its updates may be named too.
@@ -101,13 +108,17 @@ constexpr std::array kSearchCommands{
 
 }  // namespace
 
-store::UidSet to_save(const imap::ReturnOptions& options, const store::UidSet& found) {
+store::UidSet returned(const imap::ReturnOptions& options, const store::UidSet& found) {
   if (options.all || options.count || found.empty()) return found;
   if (!options.min && !options.max && !options.partial) return found;
-  auto saved = options.partial ? partial_of(found, *options.partial) : store::UidSet{};
-  if (options.min) saved = sum(saved, store::UidSet::of(lowest(found)));
-  if (options.max) saved = sum(saved, store::UidSet::of(highest(found)));
-  return saved;
+  auto some = options.partial ? partial_of(found, *options.partial) : store::UidSet{};
+  if (options.min) some = sum(some, store::UidSet::of(lowest(found)));
+  if (options.max) some = sum(some, store::UidSet::of(highest(found)));
+  return some;
+}
+
+void forget_saved(Session& session, const imap::ReturnOptions& options, const Completion& done) {
+  if (options.save && done.kind == Completion::Kind::no) session.saved_result() = {};
 }
 
 bool asks_for_fuzziness(const imap::SearchKey& key) {

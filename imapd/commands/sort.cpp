@@ -33,6 +33,7 @@ Found find(Session& session, imap::Arguments& arguments, bool whole) {
   if (auto end = arguments.end(); !end) return give_up(bad(end.error().text));
   if (auto refused = decode_charset(*key, to_upper(*charset))) return give_up(*refused);
   if (auto refused = insert_filters(session, *key, to_upper(*charset))) return give_up(*refused);
+  if (auto refused = refuse_numbers(session, *key)) return give_up(*refused);
   if (asks_for_modseq(*key)) session.use_condstore();
   if (whole) {
     const auto looked_at = messages_to_look_at(session, *key);
@@ -69,14 +70,23 @@ std::vector<std::uint32_t> partial_order(const std::vector<std::uint32_t>& order
   return {order.begin() + (first - 1), order.begin() + last};
 }
 
-Completion sort(Session& session, imap::Arguments& arguments) {
-  imap::ReturnOptions options;
-  if (arguments.take_word("RETURN ")) {
-    IMAPD_TRY(given, imap::take_return_options(arguments));
-    options = given;
-    IMAPD_CHECK(arguments.space());
-    if (options.update && session.contexts().uses(session.tag())) return bad("Tag reuse");
-  }
+/// As returned() of SEARCH, where MIN, MAX and PARTIAL are positions in the order.
+store::UidSet returned_of(Session& session, const imap::ReturnOptions& options, const store::UidSet& found,
+                          const std::vector<std::uint32_t>& order) {
+  const bool some = options.min || options.max || options.partial;
+  if (options.all || options.count || !some || order.empty()) return found;
+  auto numbers = options.partial ? partial_order(order, *options.partial) : std::vector<std::uint32_t>{};
+  if (options.min) numbers.push_back(order.front());
+  if (options.max) numbers.push_back(order.back());
+  store::UidSet told;
+  std::ranges::sort(numbers);
+  for (const auto number : numbers)
+    told.add(session.uid_command() ? store::Uid{number} : *session.view().uid(store::SequenceNumber{number}));
+  return told;
+}
+
+Completion run_sort(Session& session, const imap::ReturnOptions& options, imap::Arguments& arguments) {
+  if (options.update && session.contexts().uses(session.tag())) return bad("Tag reuse");
   IMAPD_TRY(wanted, look_up(options.update_attributes));
   IMAPD_TRY(keys, imap::take_sort_keys(arguments));
   IMAPD_CHECK(arguments.space());
@@ -94,11 +104,13 @@ Completion sort(Session& session, imap::Arguments& arguments) {
                                                  .columns->of(session.view(), found.uids)
                                                  ->sorted(keys, session.view(), found.uids, true);
   }
-  if (options.save) session.saved_result() = found.uids;
+  const auto told = returned_of(session, options, found.uids, order);
+  if (options.save) session.saved_result() = told;
+  const auto modseq = asks_for_modseq(found.key) ? highest_modseq(session.view(), told) : 0;
   if (options.given) {
-    Esearch answer{.options = options, .numbers = {}, .order = &order};
+    Esearch answer{.options = options, .numbers = {}, .order = &order, .modseq = modseq};
     if (options.partial) answer.partial_order = partial_order(order, *options.partial);
-    send_esearch(session, answer);
+    if (!only_saves(options)) send_esearch(session, answer);
     if (context) keep_updated(session, std::move(*context));
     return ok("SORT completed");
   }
@@ -109,8 +121,21 @@ Completion sort(Session& session, imap::Arguments& arguments) {
     out += ' ';
     append_decimal(out, number);
   }
+  if (modseq != 0) out += " (MODSEQ " + decimal(modseq) + ")";  // RFC 7162 section 3.1.9
   out += "\r\n";
   return ok("SORT completed");
+}
+
+Completion sort(Session& session, imap::Arguments& arguments) {
+  imap::ReturnOptions options;
+  if (arguments.take_word("RETURN ")) {
+    IMAPD_TRY(given, imap::take_return_options(arguments));
+    options = given;
+    IMAPD_CHECK(arguments.space());
+  }
+  auto done = run_sort(session, options, arguments);
+  forget_saved(session, options, done);
+  return done;
 }
 
 Completion thread(Session& session, imap::Arguments& arguments) {

@@ -34,6 +34,8 @@ std::int64_t time_of(const struct stat& found) {
   return std::int64_t{found.st_mtim.tv_sec} * 1000000000 + found.st_mtim.tv_nsec;
 }
 
+tl::unexpected<Error> already(const char* text) { return tl::unexpected(Error{Error::Kind::refused, text, EEXIST}); }
+
 }  // namespace
 
 bool is_special_use(std::string_view attribute) {
@@ -184,10 +186,10 @@ Status AccountImpl::create(std::string_view name, std::string_view special_use) 
     return fail(Error::Kind::refused, concat({"not a special use: ", printable(special_use)}));
   auto& disk = *context_->disk;
   const auto folder = folder_of(normal, rules());
-  if (folder.empty()) return fail(Error::Kind::refused, "INBOX exists");
+  if (folder.empty()) return already("INBOX exists");
   std::lock_guard naming(names_mutex_);
   const auto made = disk.make_directory(root_, folder);
-  if (!made && made.error().system == EEXIST) return fail(Error::Kind::refused, "the mailbox exists");
+  if (!made && made.error().system == EEXIST) return already("the mailbox exists");
   MAIL_CHECK(made);
   const auto fill = [&]() -> Status {
     MAIL_TRY(directory, disk.open_directory_at(root_, folder));
@@ -248,7 +250,7 @@ Status AccountImpl::remove(std::string_view name) {
 Status AccountImpl::rename(std::string_view from, std::string_view to) {
   MAIL_TRY(old_name, normal_name(from, rules()));
   MAIL_TRY(new_name, normal_name(to, rules()));
-  if (new_name == "INBOX") return fail(Error::Kind::refused, "INBOX exists");
+  if (new_name == "INBOX") return already("INBOX exists");
   auto& disk = *context_->disk;
   if (old_name == "INBOX") {  // its messages move, it stays (RFC 9051 section 6.3.6)
     MAIL_CHECK(create(new_name, {}));
@@ -275,7 +277,7 @@ Status AccountImpl::rename(std::string_view from, std::string_view to) {
   if (!found) return fail(Error::Kind::not_found, "no such mailbox");
   std::set<std::string_view> existing(files.begin(), files.end());
   for (const auto& [old_file, new_file] : moves)
-    if (existing.count(new_file) != 0) return fail(Error::Kind::refused, "the mailbox exists");
+    if (existing.count(new_file) != 0) return already("the mailbox exists");
   std::sort(moves.begin(), moves.end());
   std::lock_guard naming(names_mutex_);
   for (std::size_t i = 0; i < moves.size(); ++i) {

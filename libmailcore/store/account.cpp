@@ -282,8 +282,8 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(context_->clock->now().time_since_epoch()).count();
   const auto limit = context_->settings.append_octets;
   std::vector<std::shared_ptr<StagedFile>> staged;
-  std::vector<Incoming> incoming;
-  FlushSet flush;
+  Arrival arrival;
+  auto& incoming = arrival.incoming;
   std::uint64_t octets = 0;
   CopyOutcome out;
   std::size_t repeated = 0;
@@ -323,7 +323,7 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
       MAIL_TRY(bits, target->keyword_bits(writing, target->stored_keywords(message.flags, message.keywords), true));
       in.row.keywords = bits;
     }
-    flush.files.push_back(file->fd());
+    arrival.files.push_back(file->fd());
     staged.push_back(std::move(file));
     incoming.push_back(std::move(in));
   }
@@ -331,15 +331,11 @@ Result<CopyOutcome> AccountImpl::append(std::string_view name, std::span<const N
   if (incoming.empty()) return out;
   MAIL_CHECK(check_quota(octets - std::min(octets, replaced.octets),
                          incoming.size() - std::min<std::size_t>(incoming.size(), replaced.messages)));
-  MAIL_TRY(uids, target->add(incoming));
-  for (std::size_t i = 0; i < staged.size(); ++i)
+  const auto uids = target->append(arrival);
+  for (std::size_t i = 0; uids && i < staged.size(); ++i)
     if (!incoming[i].carried) staged[i]->taken();
-  const auto flushed = target->flush(flush);
-  if (!flushed) {
-    target->withdraw(uids);  // not durable, so it must not be there
-    return tl::unexpected(flushed.error());
-  }
-  for (const auto& range : uids.ranges()) out.destination.add(range.first, range.last);
+  if (!uids) return tl::unexpected(uids.error());
+  for (const auto& range : uids->ranges()) out.destination.add(range.first, range.last);
   return out;
 }
 

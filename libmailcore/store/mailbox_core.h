@@ -7,6 +7,7 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -62,6 +63,14 @@ struct Incoming {
   bool carried = false;  ///< It came from another file system: by Mailbox::carry().
   Uid source{};          ///< Of COPY and MOVE.
   AddedRow row;          ///< All but the UID.
+};
+
+/// The messages of one APPEND, for Mailbox::append().
+struct Arrival {
+  std::vector<Incoming> incoming;
+  std::vector<int> files;  ///< Their descriptors.
+  Result<UidSet> uids = UidSet{};
+  bool done = false;
 };
 
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
@@ -122,6 +131,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   /// another file system is still there too: the caller removes it after the flush.
   /// @param renamed  asked where a source is not there: gives it the name it has now, or false
   Result<UidSet> add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed = {});
+  /// As add() and flush(), together with all others that come at the same time (mailbox_append.cpp). Not there where
+  /// that fails.
+  Result<UidSet> append(Arrival& arrival);
   /// Copies a file from another file system into `tmp`, durable, and moves it from there.
   Status carry(const Incoming& file, const std::string& to);
   /// The end of a MOVE, in the mailbox that the messages left; removes what was carried to another file system.
@@ -216,6 +228,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   void forget_told();
   void pending();
 
+  void add_group(const std::vector<Arrival*>& group);
+
   // mailbox_scan.cpp
   struct Found;
   struct Pass;
@@ -267,7 +281,11 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::map<Uid, Missed> missed_;     ///< Rows whose files the last listings did not have.
   std::uint64_t indexed_epoch_ = 0;  ///< Of indexed_to_: only index_ahead() uses them.
   Uid indexed_to_{};                 ///< Messages up to it have been looked at.
-  std::atomic<int> moving_{0};       ///< MOVEs that are taking files away: scan() need not tell of them.
+  std::mutex arrivals_mutex_;
+  std::condition_variable arrivals_done_;
+  std::vector<Arrival*> arrivals_;  ///< Those that wait for the next group …
+  bool arrivals_led_ = false;       ///< … while one of those before is adding its own.
+  std::atomic<int> moving_{0};      ///< MOVEs that are taking files away: scan() need not tell of them.
 
   mutable std::mutex views_mutex_;
   std::set<SessionView*> views_;

@@ -9,7 +9,7 @@
 
 namespace mail::test {
 
-class FullDisk final : public Disk {
+class FullDisk : public Disk {
  public:
   /// @param inodes  a file can still be made and linked: an inode is left where no block is
   explicit FullDisk(bool inodes = false) : inodes_(inodes) {}

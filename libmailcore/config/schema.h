@@ -99,6 +99,8 @@ Row row(std::string_view name, std::string_view description, Check check, Check 
   return out;
 }
 
+/// Inspection of an address where TLS begins at once: there must be a certificate.
+Complaint inspect_tls_address(std::string_view address, const Settings& settings);
 /// Inspection of a key that names a file: it must be there, be a file, and be readable. Empty: none is meant.
 Complaint inspect_file(std::string_view path, const Settings& settings);
 

@@ -71,6 +71,11 @@ Complaint inspect_file(std::string_view path, const Settings&) {
   return concat({"names ", printable(file), ": ", std::strerror(errno)});
 }
 
+Complaint inspect_tls_address(std::string_view, const Settings& settings) {
+  if (!settings.tls.certificates.empty()) return {};
+  return "is for TLS, which needs a [[tls.certificates]] with certificate and key";
+}
+
 Rows host_rows() {
   return {
       row<&Settings::host, &Host::name>(

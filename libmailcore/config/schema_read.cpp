@@ -5,7 +5,8 @@ namespace mail::config {
 Rows read_rows() {
   return {
       row<&Settings::imap, &Imap::listen>("imap.listen", "Addresses for IMAP with STARTTLS, port 143."),
-      row<&Settings::imap, &Imap::tls_listen>("imap.tls_listen", "Addresses for IMAP over TLS, port 993."),
+      row<&Settings::imap, &Imap::tls_listen>("imap.tls_listen", "Addresses for IMAP over TLS, port 993.", nullptr,
+                                              inspect_tls_address),
       row<&Settings::imap, &Imap::login_timeout>("imap.login_timeout", "Time to log in."),
       row<&Settings::imap, &Imap::idle_timeout>("imap.idle_timeout", "Silence after which a session is closed."),
       row<&Settings::imap, &Imap::line_octets>("imap.line_octets", "Longest command without its literals."),
@@ -25,7 +26,8 @@ Rows read_rows() {
                                                   "Users that fetch URLs for message submission (BURL)."),
 
       row<&Settings::pop3, &Pop3::listen>("pop3.listen", "Addresses for POP3 with STLS, port 110."),
-      row<&Settings::pop3, &Pop3::tls_listen>("pop3.tls_listen", "Addresses for POP3 over TLS, port 995."),
+      row<&Settings::pop3, &Pop3::tls_listen>("pop3.tls_listen", "Addresses for POP3 over TLS, port 995.", nullptr,
+                                              inspect_tls_address),
       row<&Settings::pop3, &Pop3::login_timeout>("pop3.login_timeout", "Time to log in."),
       row<&Settings::pop3, &Pop3::idle_timeout>("pop3.idle_timeout",
                                                 "Silence after which a session is closed, nothing deleted."),

@@ -47,7 +47,8 @@ Rows smtp_rows() {
   return {
       row<&Settings::smtp, &Smtp::listen>("smtp.listen", "Addresses for mail from other hosts, port 25."),
       row<&Settings::smtp, &Smtp::submission>("smtp.submission", "Addresses for users with STARTTLS, port 587."),
-      row<&Settings::smtp, &Smtp::submissions>("smtp.submissions", "Addresses for users over TLS, port 465."),
+      row<&Settings::smtp, &Smtp::submissions>("smtp.submissions", "Addresses for users over TLS, port 465.", nullptr,
+                                               inspect_tls_address),
       row<&Settings::smtp, &Smtp::banner>("smtp.banner", "Text after the host's name in the greeting."),
       row<&Settings::smtp, &Smtp::message_octets>("smtp.message_octets", "Largest message."),
       row<&Settings::smtp, &Smtp::recipients>("smtp.recipients", "Recipients of one message."),

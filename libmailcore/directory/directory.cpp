@@ -42,13 +42,16 @@ struct Directory::State {
   State(Options given, const Clock& time)
       : options(std::move(given)),
         clock(time),
-        users(options.passwd_file,
-              [this](std::string_view text) -> Result<PasswdTable> {
-                std::vector<PasswdProblem> problems;
-                auto table = parse_passwd_file(text, problems);
-                if (!problems.empty()) return fail(Error::Kind::syntax, told(options.passwd_file, problems));
-                return table;
-              }),
+        users(
+            options.passwd_file,
+            [this](std::string_view text) -> Result<PasswdTable> {
+              std::vector<PasswdProblem> problems;
+              auto table = parse_passwd_file(text, problems);
+              if (!problems.empty()) return fail(Error::Kind::syntax, told(options.passwd_file, problems));
+              if (!table.doubts.empty())
+                log_event(LogLevel::warning, "users_file_problem", {{"text", told(options.passwd_file, table.doubts)}});
+              return table;
+            }),
         aliases(options.aliases_file,
                 [this](std::string_view text) -> Result<AliasTable> {
                   std::vector<AliasProblem> problems;

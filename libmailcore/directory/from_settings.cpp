@@ -40,7 +40,9 @@ std::vector<std::string> file_problems(const config::Settings& settings) {
   };
   read(settings.users.passwd_file, [&](std::string_view text) {
     std::vector<PasswdProblem> problems;
-    (void)parse_passwd_file(text, problems);
+    const auto table = parse_passwd_file(text, problems);
+    problems.insert(problems.end(), table.doubts.begin(), table.doubts.end());
+    std::ranges::stable_sort(problems, {}, &PasswdProblem::line);
     tell(settings.users.passwd_file, problems);
   });
   read(settings.users.aliases_file, [&](std::string_view text) {

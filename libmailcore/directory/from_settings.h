@@ -8,8 +8,9 @@
 namespace mail::directory {
 
 Options options_from(const config::Settings& settings);
-/// For --check: what cannot be understood in the files of users and aliases, "FILE:LINE: what". Such lines are left out
-/// by a program that runs. A file that is missing is the configuration's own mistake and not told here.
+/// For --check: what cannot be understood in the files of users and aliases, "FILE:LINE: what". (A program that runs
+/// leaves such aliases out, and such a file of users as a whole.) A file that is missing is the configuration's own
+/// mistake and not told here.
 std::vector<std::string> file_problems(const config::Settings& settings);
 Throttle::Options throttle_from(const config::Auth& settings);
 /// @param plain_secrets  Directory::has_plain_secrets()

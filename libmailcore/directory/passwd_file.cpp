@@ -125,8 +125,8 @@ PasswdTable parse_passwd_file(std::string_view file, std::vector<PasswdProblem>&
       continue;
     }
     if (!sasl::has_known_scheme(entry.password))
-      problems.push_back({number, concat({"unknown password scheme ", printable(scheme_of(entry.password)),
-                                          ": this user cannot log in"})});
+      table.doubts.push_back({number, concat({"unknown password scheme ", printable(scheme_of(entry.password)),
+                                              ": this user cannot log in"})});
     auto& [count, example] = schemes[std::string(scheme_of(entry.password))];
     if (++count == 1) example = entry.password;
     table.all_plain = table.all_plain && sasl::plain_secret(entry.password).has_value();

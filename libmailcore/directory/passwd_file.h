@@ -22,10 +22,11 @@ struct PasswdTable {
   std::unordered_map<std::string, PasswdEntry> by_name;  ///< Names in lower case.
   bool all_plain = true;                                 ///< Every password is stored in clear…
   bool all_scram_sha1 = true, all_scram_sha256 = true;   ///< …or so that this mechanism can work.
+  std::vector<PasswdProblem> doubts;                     ///< Lines that count, though hardly as they are meant.
   std::string usual_password;  ///< One of the most common scheme: what a wrong name is checked against.
 };
 
-/// Lines that cannot be understood are told in `problems` and left out.
+/// Lines that cannot be understood are told in `problems` and left out: such a file is not to be used.
 PasswdTable parse_passwd_file(std::string_view file, std::vector<PasswdProblem>& problems);
 
 /// `*:storage=1G:messages=1000`, `*:bytes=100M`: Dovecot's quota_rule; storage without a unit is in kilobytes.

@@ -60,7 +60,8 @@ struct Service::Impl {
       MAIL_TRY(opened, Server::open(options.listeners, settings.limits));
       server = std::move(opened);
     } else if (!options.no_listeners) {
-      return fail(Error::Kind::permanent, "nothing to listen on: name an address in the configuration");
+      return fail(Error::Kind::permanent,
+                  "nothing to listen on: relais.toml names no address for this program (listen = [...])");
     }
     return {};
   }

@@ -200,6 +200,9 @@ TEST_CASE("--check also looks for the files that are named, in one go with all o
   std::ofstream(file) << "[smtp]\nerrors = 5\n";
   CHECK(mistakes({file}, further) == Lines{"users:3: wrong"});
   CHECK(mistakes({file}, {}).empty());
+  std::ofstream(file) << "[imap]\ntls_listen = [\"*:993\"]\n";
+  CHECK(mistakes({file}, {}) ==
+        Lines{file + ":2: imap.tls_listen is for TLS, which needs a [[tls.certificates]] with certificate and key"});
   CHECK(mistakes({directory / ""}, {}) == Lines{(directory / "") + ": cannot be read: it is a directory"});
 }
 

@@ -278,6 +278,11 @@ TEST_CASE("--check tells what cannot be understood in the files of users and ali
             users + ":1: unknown password scheme {FOO}: this user cannot log in", users + ":2: uid is not a number",
             users + ":5: the user is defined twice; the first entry counts", aliases + ":2: no target for no target",
             aliases + ":3: an entry is `name: target, ...`", aliases + ":4: list is defined twice; the first counts"});
+  // A scheme that we do not know bars one user, not all.
+  write(settings.users.passwd_file, "ann:{FOO}x::::::\nbob:{PLAIN}x::::::\n");
+  auto options = options_from(settings);
+  options.aliases_file.clear();
+  CHECK(Directory::open(options));
   settings.users.aliases_file = directory / "";
   settings.users.passwd_file.clear();
   CHECK(file_problems(settings).size() == 1);

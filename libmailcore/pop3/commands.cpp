@@ -40,6 +40,7 @@ struct Commands {
     s.listing_ = Session::Listing{.unique_ids = false, .next = 0};
   }
   static void retr(Session& s, const Arguments& a) {
+    s.retrieving_ = *a.index;
     s.top_lines_ = MessageWriter::kWhole;
     s.await(Retrieve{*a.index});
   }
@@ -60,6 +61,7 @@ struct Commands {
 
   // RFC 1939 section 7: the optional ones.
   static void top(Session& s, const Arguments& a) {
+    s.retrieving_ = *a.index;
     s.top_lines_ = a.lines;
     s.await(Retrieve{*a.index});
   }

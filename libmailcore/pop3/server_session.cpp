@@ -272,7 +272,11 @@ void ServerSession::challenge(std::string_view octets) {
 
 void ServerSession::message_begins() {
   forget_sent();
-  reply(true, text(language_, Text::octets));
+  // The size is that of LIST; a surrogate header (RFC 6858) makes it a near one, as there.
+  if (top_lines_ == MessageWriter::kWhole)
+    reply(true, concat({decimal(maildrop_->octets(retrieving_)), " ", text(language_, Text::octets)}));
+  else
+    reply(true, text(language_, Text::top));
   writer_.emplace(top_lines_);
   header_done_ = utf8_;
   held_header_.clear();

@@ -170,6 +170,7 @@ class ServerSession {
   std::size_t deleted_count_ = 0;
   std::uint64_t deleted_octets_ = 0;
   std::optional<Listing> listing_;
+  std::size_t retrieving_ = 0;  ///< Index of the message of RETR or TOP.
   std::uint64_t top_lines_ = MessageWriter::kWhole;
   std::optional<MessageWriter> writer_;
   std::string held_header_;  ///< Octets until the header is whole, for a client without UTF8.

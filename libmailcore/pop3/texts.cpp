@@ -48,6 +48,7 @@ constexpr std::array kRows{
     Row{Text::capabilities, {"Capability list follows", "Es folgen die Fähigkeiten", "Voici les capacités"}},
     Row{Text::messages, {"messages", "Nachrichten", "messages"}},
     Row{Text::octets, {"octets", "Oktette", "octets"}},
+    Row{Text::top, {"Top of the message follows", "Es folgt der Anfang", "Voici le début du message"}},
     Row{Text::unique_ids, {"Unique ids follow", "Es folgen die Kennungen", "Voici les identifiants"}},
     Row{Text::deleted, {"Marked for removal", "Zum Löschen vorgemerkt", "Marqué pour suppression"}},
     Row{Text::reset, {"No message is marked", "Keine Nachricht vorgemerkt", "Aucun message marqué"}},

@@ -35,6 +35,7 @@ enum class Text : unsigned char {
   capabilities,
   messages,
   octets,
+  top,
   unique_ids,
   deleted,
   reset,

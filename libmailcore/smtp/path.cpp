@@ -53,6 +53,7 @@ Result<std::string> take_local_part(Cursor& cursor) {
     local_part = std::move(quoted);
   } else {
     local_part = cursor.take_while([](unsigned char c) { return is_atext(c) || c == '.'; });
+    if (local_part.empty()) return wrong("There is no local part");
     if (!is_dot_string(local_part)) return wrong("The local part is not an RFC 5321 dot-string");
   }
   if (local_part.size() > kMostLocalPartOctets) return wrong("The local part is too long");
@@ -119,6 +120,7 @@ std::string to_string(const Mailbox& mailbox) {
 std::string to_path(const Mailbox& mailbox) { return concat({"<", to_string(mailbox), ">"}); }
 
 Result<Mailbox> take_path(Cursor& cursor, PathSyntax syntax) {
+  if (cursor.at_end()) return wrong("There is no address");
   if (!cursor.take('<')) {
     if (!syntax.without_brackets) return wrong("A path stands in angle brackets");
     return take_mailbox(cursor, syntax.without_domain);

@@ -200,6 +200,7 @@ std::optional<Event> ServerSession::take_command() {
     queue({500, "5.5.2 A line ends with CR LF"});
     return due();
   }
+  if (settings_->lenient) line_.erase(0, std::min(line_.find_first_not_of(" \t"), line_.size()));
   return ServerCommands::dispatch(*this, line_);
 }
 

@@ -153,9 +153,9 @@ TEST_CASE("pop3d: a session over the store") {
   CHECK(client.ask("STAT") == "+OK 2 46");
   CHECK(client.ask("LIST") == "+OK 2 messages (46 octets)");
   CHECK(client.lines() == std::vector<std::string>{"1 24", "2 22", "."});
-  CHECK(client.ask("RETR 1") == "+OK octets");
+  CHECK(client.ask("RETR 1").starts_with("+OK "));
   CHECK(client.lines() == std::vector<std::string>{"Subject: one", "", "..", "...x", "."});
-  CHECK(client.ask("TOP 2 0") == "+OK octets");
+  CHECK(client.ask("TOP 2 0") == "+OK Top of the message follows");
   CHECK(client.lines() == std::vector<std::string>{"Subject: two", "", "."});
   client.ask("UIDL");
   const auto ids = client.lines();
@@ -237,7 +237,7 @@ TEST_CASE("pop3d: many messages, pipelined and one by one, in and out of order, 
   Client client(daemon);
   REQUIRE(client.login());
   const auto whole = [&](int number) {
-    REQUIRE(client.line() == "+OK octets");
+    REQUIRE(client.line().starts_with("+OK "));
     const auto lines = client.lines();
     CHECK(lines.size() == static_cast<std::size_t>((number - 1) * 3 + 3));
     CHECK(lines.front() == "Subject: " + decimal(number - 1));
@@ -268,7 +268,7 @@ TEST_CASE("pop3d: a large message to a slow reader") {
   REQUIRE(client.login());
   client.put("RETR 1\r\nNOOP\r\n");
   std::this_thread::sleep_for(300ms);  // the socket's buffers fill; the server waits
-  CHECK(client.line() == "+OK octets");
+  CHECK(client.line().starts_with("+OK "));
   std::size_t lines = 0;
   for (std::string line = client.line(); line != "."; line = client.line(), ++lines)
     if (lines > 1 && !line.starts_with("..a line")) FAIL(line);
@@ -354,6 +354,6 @@ TEST_CASE("pop3d: reads what other programs put there, CRLF files too") {
   Client client(daemon);
   REQUIRE(client.login());
   CHECK(client.ask("STAT") == "+OK 1 21");
-  CHECK(client.ask("RETR 1") == "+OK octets");
+  CHECK(client.ask("RETR 1").starts_with("+OK "));
   CHECK(client.lines() == std::vector<std::string>{"Subject: crlf", "", "..x", "."});
 }

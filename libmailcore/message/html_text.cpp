@@ -71,7 +71,9 @@ class HtmlReader {
         std::size_t octets = 0;
         if (const auto c = reference(rest_, octets)) {
           rest_.remove_prefix(octets);
-          if (c == ' ') {
+          if (c == '\n' && preformatted_ > 0) {
+            out_ += options_.line_breaks ? '\n' : ' ';
+          } else if (c <= ' ') {  // "&#10;" is a blank as any other
             space();
           } else {
             std::string text;
@@ -143,7 +145,7 @@ class HtmlReader {
         rest_.remove_prefix(end + 3);
         return true;
       }
-      if (rest_.size() > 4) rest_ = {};  // never closed: what browsers hide
+      rest_ = {};  // never closed: what browsers hide
       return true;
     }
     if (rest_.size() < 2 ||
@@ -222,6 +224,10 @@ class HtmlReader {
   }
 
   void skip_to_end_of(std::string_view name) {
+    // Looked for in vain once: not looked for again, or a million unclosed titles would take a million times as long.
+    auto& never = name == "head" ? head_never_closed_ : title_never_closed_;
+    const bool may_lack = name == "head" || name == "title";
+    if (may_lack && never) return;
     // The next "</name"; found by looking at each "</" once.
     std::size_t at = 0;
     for (;;) {
@@ -235,7 +241,10 @@ class HtmlReader {
       at += 2;
     }
     // Never closed. For a head the body follows anyway; a script or style hides the rest.
-    if (name != "head" && name != "title") rest_ = {};
+    if (may_lack)
+      never = true;
+    else
+      rest_ = {};
   }
 
   static std::string attribute(std::string_view attributes, std::string_view wanted) {
@@ -252,7 +261,7 @@ class HtmlReader {
       std::size_t octets = 0;
       const auto c = value[i] == '&' ? reference(value.substr(i), octets) : 0;
       if (c != 0) {
-        append_character(out, c);
+        append_character(out, std::max<char32_t>(c, ' '));
         i += octets;
       } else {
         if (static_cast<unsigned char>(value[i]) >= 0x20) out += value[i];
@@ -265,7 +274,8 @@ class HtmlReader {
   void close_link() {
     const auto link = std::move(link_);
     link_.clear();
-    if (!options_.links || link.empty()) return;
+    constexpr std::size_t kLongestLink = 4000;  // for people to read; and looking for it in the text costs its length
+    if (!options_.links || link.empty() || link.size() > kLongestLink) return;
     if (!istarts_with(link, "http:") && !istarts_with(link, "https:") && !istarts_with(link, "mailto:") &&
         !istarts_with(link, "ftp:"))
       return;
@@ -281,6 +291,7 @@ class HtmlReader {
   std::string link_;
   std::size_t link_text_ = 0;
   int preformatted_ = 0;
+  bool head_never_closed_ = false, title_never_closed_ = false;
   bool pending_space_ = false;
 };
 

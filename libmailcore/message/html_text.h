@@ -13,7 +13,7 @@ struct HtmlTextOptions {
       true;  ///< Paragraphs, rows and list items on lines of their own; else everything on one line (search).
 };
 
-/// `html` is UTF-8. Linear in time; the output is never longer than twice the input plus its links.
+/// `html` is UTF-8. Linear in time; the output is at most six times as long (quoted lines, each with its marks).
 std::string html_to_text(std::string_view html, HtmlTextOptions options = {});
 
 }  // namespace mail::message

@@ -341,6 +341,9 @@ TEST_CASE("HTML as text") {
   CHECK(html_to_text("<a href=\"https://example.net/?a=1&amp;b=2\">here</a>") ==
         "here <https://example.net/?a=1&b=2>\n");
   CHECK(html_to_text("<a href='javascript:x'>here</a>") == "here\n");
+  CHECK(html_to_text("text<!-- never closed") == "text\n");
+  CHECK(html_to_text("text<!--") == "text\n");
+  CHECK(html_to_text("a&#10;b<img alt='c&#10;d'>", {.links = false, .line_breaks = false}) == "a bc d");
   CHECK(html_to_text("<ul><li>one<li>two</ul>") == "* one\n* two\n");
   CHECK(html_to_text("<blockquote>said<br>more</blockquote>after") == "> said\n> more\n\nafter\n");
   CHECK(html_to_text("a < b, 2<3") == "a < b, 2<3\n");
@@ -348,4 +351,13 @@ TEST_CASE("HTML as text") {
   CHECK(html_to_text("<p>one</p> <p>two</p>", {.links = false, .line_breaks = false}) == "one two");
   CHECK(html_to_text("") == "");
   CHECK(html_to_text("<a href=") == "");
+}
+
+TEST_CASE("HTML of a stranger takes time in proportion") {
+  std::string titles, links;
+  for (int i = 0; i < 100000; ++i) titles += "<title></x", links += "http:";
+  const auto began = std::chrono::steady_clock::now();
+  CHECK(html_to_text(titles).empty());
+  CHECK_FALSE(html_to_text(concat({"<a href=\"", links, "x\">", links, "</a>"})).empty());
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(20));  // in the square of it: minutes
 }

@@ -52,7 +52,9 @@ Result<std::vector<std::string>> take_entries(imap::Arguments& arguments) {
   const bool list = arguments.take('(');
   do {
     MAIL_TRY(text, arguments.astring());
-    auto name = entry_name(text);
+    // With DEPTH the roots may be asked for too: they hold nothing themselves.
+    const bool is_root = iequals(text, "/private") || iequals(text, "/shared");
+    auto name = is_root ? std::optional(to_lower(text)) : entry_name(text);
     if (!name || entries.size() == kMostEntries) return fail(Error::Kind::syntax, "Invalid entry name");
     entries.push_back(std::move(*name));
   } while (list && arguments.take(' '));
@@ -130,6 +132,11 @@ Completion get_metadata(Session& session, imap::Arguments& arguments) {
   }
   IMAPD_TRY(mailbox, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.space());
+  // The grammar has the options before the mailbox (section 5), the examples of sections 4.2.1 and 4.2.2 behind it.
+  if (arguments.peek() == '(' && is_alpha(static_cast<unsigned char>(arguments.cursor().peek(1)))) {
+    IMAPD_CHECK(take_options(arguments, request));
+    IMAPD_CHECK(arguments.space());
+  }
   IMAPD_TRY(asked, take_entries(arguments));
   request.entries = std::move(asked);
   IMAPD_CHECK(arguments.end());

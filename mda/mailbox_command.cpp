@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -75,6 +77,14 @@ void print_lines(const char* mailbox, const std::vector<std::string>& lines) {
 
 unsigned long long count(std::uint64_t number) { return number; }
 
+/// Where Dovecot keeps mail in a format of its own there.
+bool is_dbox(const std::string& path) {
+  std::error_code error;
+  return std::ranges::any_of(std::array{"mailboxes", "storage", "dbox-Mails"}, [&](const char* name) {
+    return std::filesystem::is_directory(std::filesystem::path(path) / name, error);
+  });
+}
+
 /// What a source or a destination is, where the command does not say: a file is an mbox, a directory a Maildir, one
 /// with folders a whole account.
 std::string format_of(const MailboxCommand& command) {
@@ -93,6 +103,14 @@ std::string format_of(const MailboxCommand& command) {
 int import_mail(store::Account& account, const MailboxCommand& command) {
   const auto mailbox = command.mailboxes.empty() ? std::string("INBOX") : command.mailboxes.front();
   const auto format = format_of(command);
+  if (format != "mbox" && is_dbox(command.path)) {
+    std::fprintf(
+        stderr,
+        "mda mailbox: %s is Dovecot's dbox, whose flags and UIDs only Dovecot can read; let it write a Maildir "
+        "with \"doveadm backup -u USER maildir:DIRECTORY\", and import that\n",
+        printable(command.path).c_str());
+    return net::kExitData;
+  }
   Result<store::ImportReport> report = tl::unexpected(Error{});
   {
     Bar bar("import " + command.path);
@@ -104,6 +122,9 @@ int import_mail(store::Account& account, const MailboxCommand& command) {
   std::printf("imported %llu messages", count(report->imported));
   if (report->there_already > 0) std::printf(", %llu were there already", count(report->there_already));
   std::puts("");
+  for (const auto& name : report->new_uids)
+    std::printf("%s: new UIDs: the mailbox has had messages of its own, or the source has no uid list\n",
+                printable(name).c_str());
   print_lines("not imported", report->problems);
   return ended(report->problems.empty() ? net::kExitOk : net::kExitData);
 }

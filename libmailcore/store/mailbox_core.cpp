@@ -74,7 +74,10 @@ Status Mailbox::load() {
   }
   {
     std::unique_lock lock(image_lock_);
-    if (epoch_ != 0 && image_.rows() != 0) ++epoch_;
+    // What sessions have open is not this any more: rows may be others, and an empty mailbox may have been started
+    // anew.
+    const bool known = number(image_.uid_validity) != 0;
+    if (image_.rows() != 0 || (known && (!usable || image.uid_validity != image_.uid_validity))) ++epoch_;
     image_ = usable ? std::move(image) : Image();
   }
   reload_ = false;

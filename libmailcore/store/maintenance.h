@@ -19,14 +19,16 @@ using Progress = std::function<bool(std::uint64_t done, std::uint64_t total)>;
 struct ImportReport {
   std::uint64_t imported = 0;
   std::uint64_t there_already = 0;    ///< From an earlier, interrupted run.
+  std::vector<std::string> new_uids;  ///< Mailboxes that could not take over the UIDs of a Maildir.
   std::vector<std::string> problems;  ///< What could not be read; the rest was imported.
 };
 
 /// Messages of an mbox file (mboxo, mboxrd: ">From " loses one '>'), with flags from Status, X-Status and X-Keywords.
 Result<ImportReport> import_mbox(Account& account, std::string_view mailbox, const std::string& path,
                                  const Progress& progress);
-/// Messages of one Maildir folder (cur and new), with flags, dates and keywords (dovecot-keywords). The source is only
-/// read.
+/// Messages of one Maildir folder (cur and new), with flags, dates and keywords (dovecot-keywords), and with
+/// UIDVALIDITY and UIDs (dovecot-uidlist, courierimapuiddb) where the mailbox has not had messages of its own. The
+/// source is only read.
 Result<ImportReport> import_maildir(Account& account, std::string_view mailbox, const std::string& path,
                                     const Progress& progress);
 /// All folders of a Maildir++ tree (Dovecot, Courier, Relais) into mailboxes of the same names, and its subscriptions.

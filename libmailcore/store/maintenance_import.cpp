@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "base/strings.h"
 #include "message/header.h"
 #include "store/account_impl.h"
+#include "store/adopt.h"
 #include "store/file_name.h"
 #include "store/maintenance.h"
 #include "store/text_file.h"
@@ -130,42 +130,42 @@ Status import_folder(Importer& importer, const std::string& path, const Progress
   auto& disk = Disk::system();
   MAIL_TRY(folder, disk.open_directory(path));
   const auto keywords = read_keywords(disk, folder);
-  std::vector<std::pair<std::pair<std::uint64_t, std::uint64_t>, std::pair<std::string, std::string>>> files;
-  for (const std::string part : {"cur", "new"}) {
-    const auto directory = disk.open_directory_at(folder, part);
-    if (!directory) continue;
-    MAIL_TRY(names, disk.list(*directory));
-    for (auto& name : names)
-      if (name.front() != '.') files.push_back({name_time(name), {part, name}});
-  }
-  std::sort(files.begin(), files.end());
+  MAIL_TRY(files, foreign_files(folder));
   const auto total = done + files.size();
-  for (const auto& [time, file] : files) {
-    const auto& [part, name] = file;
-    MAIL_TRY(directory, disk.open_directory_at(folder, part));
-    auto fd = disk.open(directory, name, O_RDONLY | O_NONBLOCK);
-    struct stat found {};
-    if (!fd || ::fstat(fd->get(), &found) != 0 || !S_ISREG(found.st_mode)) {
-      importer.report.problems.push_back(concat({path, "/", part, "/", name}));
+  for (const auto& file : files) {
+    auto read = read_foreign(folder, file);
+    if (!read) {
+      importer.report.problems.push_back(read.error().text);
       continue;
     }
-    auto octets = read_file(fd->get());
-    if (!octets) {
-      importer.report.problems.push_back(octets.error().text);
-      continue;
-    }
-    const auto parsed = parse_file_name(name);
+    const auto parsed = parse_file_name(file.name);
     Source source;
     source.id = hash_text(parsed.base);
-    source.octets = std::move(*octets);
+    source.octets = std::move(read->octets);
     source.flags = parsed.flags;
-    source.date = found.st_mtim.tv_sec;
+    source.date = read->date;
     for (std::size_t bit = 0; bit < keywords.size() && bit < 26; ++bit)
       if (((parsed.keywords >> bit) & 1) != 0 && !keywords[bit].empty()) source.keywords.push_back(keywords[bit]);
     MAIL_CHECK(importer.take(std::move(source)));
     if (++done % 16 == 0 && progress && !progress(done, total)) break;
   }
   return importer.flush();
+}
+
+/// With its UIDs where that can be, else message by message.
+Status import_any_folder(Account& account, std::string_view mailbox, const std::string& path, const Progress& progress,
+                         std::uint64_t& done, ImportReport& report) {
+  auto* impl = dynamic_cast<AccountImpl*>(&account);
+  MAIL_TRY(adopted, adopt_folder(*impl, mailbox, path, progress, done, report));
+  if (adopted) return {};
+  Importer importer(account, mailbox);
+  MAIL_CHECK(importer.open());
+  MAIL_CHECK(import_folder(importer, path, progress, done));
+  if (importer.report.imported > 0) report.new_uids.emplace_back(mailbox);
+  report.imported += importer.report.imported;
+  report.there_already += importer.report.there_already;
+  report.problems.insert(report.problems.end(), importer.report.problems.begin(), importer.report.problems.end());
+  return {};
 }
 
 }  // namespace
@@ -194,11 +194,10 @@ Result<ImportReport> import_mbox(Account& account, std::string_view mailbox, con
 
 Result<ImportReport> import_maildir(Account& account, std::string_view mailbox, const std::string& path,
                                     const Progress& progress) {
-  Importer importer(account, mailbox);
-  MAIL_CHECK(importer.open());
+  ImportReport report;
   std::uint64_t done = 0;
-  MAIL_CHECK(import_folder(importer, path, progress, done));
-  return std::move(importer.report);
+  MAIL_CHECK(import_any_folder(account, mailbox, path, progress, done, report));
+  return report;
 }
 
 Result<ImportReport> import_account(Account& account, const std::string& path, const Progress& progress) {
@@ -223,14 +222,8 @@ Result<ImportReport> import_account(Account& account, const std::string& path, c
       report.problems.push_back(concat({path, "/", name}));
   }
   std::sort(folders.begin(), folders.end());
-  for (const auto& [mailbox, folder] : folders) {
-    Importer importer(account, mailbox);
-    MAIL_CHECK(importer.open());
-    MAIL_CHECK(import_folder(importer, folder, progress, done));
-    report.imported += importer.report.imported;
-    report.there_already += importer.report.there_already;
-    report.problems.insert(report.problems.end(), importer.report.problems.begin(), importer.report.problems.end());
-  }
+  for (const auto& [mailbox, folder] : folders)
+    MAIL_CHECK(import_any_folder(account, mailbox, folder, progress, done, report));
   if (auto fd = disk.open(root, "subscriptions", O_RDONLY))
     if (const auto text = read_file(fd->get(), 64U << 20))
       for (const auto& parts : parse_subscriptions(*text, '.')) {

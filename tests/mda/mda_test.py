@@ -297,10 +297,20 @@ class Mailbox(Base):
         with open(account + "/subscriptions", "w") as f:
             f.write("V\t2\n\nBack\n")
         self.assertEqual(self.command(site, "import", "-d", "small", account)[0], 75)  # more than its quota
+        self.assertEqual([name for _, _, names in os.walk(f"{site.directory}/mail/small") for name in names if "relais-import" in name], [])
         self.assertEqual(self.command(site, "import", "-d", "ann", account)[0], 0)
         self.assertEqual(self.subjects(site, "ann", ".Back"), self.subjects(site, "ann"))
         self.assertIn("Back", pathlib.Path(f"{site.directory}/mail/ann/subscriptions").read_text())
         self.assertEqual(self.command(site, "check", "-d", "ann"), (0, "INBOX: 20 messages, 0 problems\nBack: 20 messages, 0 problems\n"))
+        # The UIDs came along; the next run has nothing to do.
+        lists = [pathlib.Path(f"{site.directory}/mail/{user}/.Back/dovecot-uidlist").read_text().split("\n") for user in ("bob", "ann")]
+        self.assertEqual(lists[0][0].split()[1], lists[1][0].split()[1])  # UIDVALIDITY
+        self.assertEqual(lists[0][1:], lists[1][1:])
+        self.assertEqual(self.command(site, "import", "-d", "ann", account), (0, "imported 0 messages, 20 were there already\n"))
+        os.makedirs(f"{site.directory}/home/dbox/mailboxes/INBOX/dbox-Mails")
+        code, text = self.command(site, "import", "-d", "ann", f"{site.directory}/home/dbox")
+        self.assertEqual(code, 65)
+        self.assertIn("doveadm backup", text)
 
     def test_mistakes(self):
         site = self.site()

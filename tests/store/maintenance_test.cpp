@@ -98,6 +98,90 @@ TEST_CASE("a Maildir that Dovecot served keeps its UIDs and keywords; Courier's 
   CHECK(bench.append("e") == Uid{25031});
 }
 
+TEST_CASE("a Maildir is imported with its UIDs, also after an interruption, and again when mail came into it") {
+  mail::test::TemporaryDirectory dir;
+  for (const auto* part : {"cur", "new", "tmp", ".Sent/cur", ".Sent/new"})
+    std::filesystem::create_directories(dir / ("from/" + std::string(part)));
+  std::string list = "3 V1275660208 N150 G3085f01b7f11094c501100008c4a11c1\n";
+  for (int i = 0; i < 40; ++i) {
+    const auto base = std::to_string(1276528400 + i) + ".M1P2.kurkku";
+    write_text(dir / ("from/cur/" + base + (i % 2 == 0 ? ":2,S" : ":2,Sb")), "Subject: " + std::to_string(i) + "\n");
+    list += std::to_string(100 + i) + " W13 :" + base + "\n";
+  }
+  list += "145 :1276528490.gone\n";
+  write_text(dir / "from/new/1276529000.M1P2.kurkku", "Subject: not in the list\n");
+  write_text(dir / "from/dovecot-uidlist", list);
+  write_text(dir / "from/dovecot-keywords", "0 Junk\n1 NonJunk\n");
+  write_text(dir / "from/.Sent/cur/1.a:2,S", "Subject: x\n");
+  write_text(dir / "from/.Sent/cur/2.b:2,", "Subject: y\n");
+  write_text(dir / "from/.Sent/courierimapuiddb", "1 777 43\n41 2.b\n42 1.a\n");
+  Bench bench(dir / "Maildir");
+  int calls = 0;
+  const auto stopped = import_account(*bench.account, dir / "from", [&](auto, auto) { return ++calls < 2; });
+  REQUIRE(stopped);
+  CHECK(bench.select()->exists() == 0);  // what was brought so far waits in tmp
+  const auto report = import_account(*bench.account, dir / "from", {});
+  REQUIRE(report);
+  CHECK(report->imported == 41 + (stopped->imported == 0 ? 2 : 0));
+  CHECK(report->new_uids.empty());
+  CHECK(report->problems.empty());
+  CHECK(names_in(dir / "Maildir/tmp").empty());
+  auto view = bench.select();
+  CHECK(number(view->uid_validity()) == 1275660208);
+  CHECK(view->existing(all()).text() == "100:139,150");
+  CHECK(view->mailbox_id() != "3085f01b7f11094c501100008c4a11c1");  // two mailboxes, should the source stay in use
+  CHECK(view->keywords() == std::vector<std::string>{"Junk", "NonJunk"});
+  CHECK(view->row(Uid{101})->keywords == 2);
+  CHECK(view->row(Uid{101})->flags == Flags::seen);
+  CHECK((*view->open_message(Uid{139}))->raw() == "Subject: 39\n");
+  CHECK(mail::test::read_path(dir / "Maildir/dovecot-uidlist").find("100 W13 :1276528400.") != std::string::npos);
+  auto sent = bench.select("Sent");
+  CHECK(number(sent->uid_validity()) == 777);
+  CHECK(sent->existing(all()).text() == "41:42");
+  CHECK(sent->row(Uid{42})->flags == Flags::seen);
+  // The old server got more mail until it was turned off.
+  std::filesystem::rename(dir / "from/new/1276529000.M1P2.kurkku", dir / "from/cur/1276529000.M1P2.kurkku:2,S");
+  write_text(dir / "from/cur/1276529001.M1P2.kurkku:2,", "Subject: later\n");
+  list.replace(list.find("N150"), 4, "N152");
+  write_text(dir / "from/dovecot-uidlist", list + "150 :1276529000.M1P2.kurkku\n151 :1276529001.M1P2.kurkku\n");
+  const auto again = import_account(*bench.account, dir / "from", {});
+  REQUIRE(again);
+  CHECK(again->imported == 1);
+  CHECK(again->there_already == 43);
+  view = bench.select();
+  CHECK(view->existing(all()).text() == "100:139,150:151");
+  CHECK((*view->open_message(Uid{151}))->raw() == "Subject: later\n");
+  // A mailbox with messages of its own gives UIDs of its own.
+  REQUIRE(bench.account->create("Other"));
+  bench.append("mine", Flags::none, "Other");
+  const auto other = import_maildir(*bench.account, "Other", dir / "from", {});
+  REQUIRE(other);
+  CHECK(other->imported == 42);
+  CHECK(other->new_uids == std::vector<std::string>{"Other"});
+  CHECK(bench.select("Other")->existing(all()).text() == "1:43");
+}
+
+TEST_CASE("a mailbox that a session has open is taken over too, as long as it never had a message") {
+  mail::test::TemporaryDirectory dir;
+  std::filesystem::create_directories(dir / "from/cur");
+  write_text(dir / "from/cur/1.a:2,S", "Subject: x\n");
+  write_text(dir / "from/dovecot-uidlist", "3 V9 N8\n7 :1.a\n");
+  Bench other(dir / "Maildir");
+  auto open = other.select();
+  CHECK(open->exists() == 0);
+  Bench bench(dir / "Maildir");
+  const auto report = import_maildir(*bench.account, "INBOX", dir / "from", {});
+  REQUIRE(report);
+  CHECK(report->imported == 1);
+  CHECK(bench.select()->existing(all()).text() == "7");
+  (void)open->refresh();  // finds that the index is another one
+  REQUIRE(open->refresh());
+  CHECK(open->sync(true).invalid);  // the session is told that the mailbox was replaced
+  auto view = other.select();
+  CHECK(number(view->uid_validity()) == 9);
+  CHECK(view->existing(all()).text() == "7");
+}
+
 TEST_CASE("$Forwarded is Maildir's P and Dovecot's keyword") {
   mail::test::TemporaryDirectory dir;
   auto settings = quick_settings();

@@ -117,6 +117,30 @@ def test_a_client_that_never_reads(server):
             s.close()
 
 
+def test_thousands_of_folders(server):
+    """LIST of all of them in pieces: clients that do not read hold neither memory nor the others."""
+    count = 4000
+    with Client(server) as c:
+        for i in range(count):
+            os.makedirs(f"{server.maildir()}/.many{i // 100}.folder{i}/cur")
+        assert len(c.ask('LIST "" many*')) == count + count // 100 + 1
+        before = server.memory()
+        stuck = [Client(server) for _ in range(20)]
+        for s in stuck:
+            for _ in range(40):
+                s.put('b LIST "" *\r\n')
+        begin = time.monotonic()
+        assert c.ask("SELECT INBOX")[-1].startswith(b"a OK")
+        assert len(c.ask('LIST "" many7.*')) == 101
+        assert time.monotonic() - begin < 10
+        # All that the 800 commands say would be more than 130 MB.
+        assert server.memory() - before < 100 << 20, (before, server.memory())
+        assert c.ask("CREATE many7.new")[-1].startswith(b"a OK")
+        assert len(c.ask('LIST "" many7.*')) == 102
+        for s in stuck:
+            s.close()
+
+
 def test_slow_octets(server):
     """One octet now and then from many: others are served at once."""
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(300)]

@@ -5,6 +5,8 @@
 
 #include "base/contains.h"
 #include "base/strings.h"
+#include "imapd/search_evaluator.h"
+#include "imapd/uid_sets.h"
 
 namespace mail::imapd {
 
@@ -16,8 +18,8 @@ std::size_t Columns::messages() const {
   return uids_.size();
 }
 
-void Columns::fill(const store::View& view, const UidSet& uids) {
-  view.summaries(uids, [&](store::SequenceNumber, const store::MessageRow& row, const store::Summary& summary) {
+void Columns::fill(const store::View& view, const UidSet& uids, store::SummaryDepth depth) {
+  view.read_summaries(uids, depth, [&](auto, const store::MessageRow& row, const store::Summary& summary) {
     uids_.push_back(row.uid);
     sent_.push_back(summary.sent_date);
     is_reply_.push_back(summary.is_reply_or_forward);
@@ -38,8 +40,6 @@ void Columns::fill(const store::View& view, const UidSet& uids) {
     for (std::size_t i = 0; i < kTexts; ++i) texts_[i].add(texts[i]);
     return true;
   });
-  orders_ = {};
-  threaded_ = {};
 }
 
 bool Columns::holds(const UidSet& uids) const {
@@ -54,20 +54,49 @@ bool Columns::holds(const UidSet& uids) const {
   return count == uids.count();
 }
 
+void Columns::append(const Columns& more) {
+  uids_.insert(uids_.end(), more.uids_.begin(), more.uids_.end());
+  sent_.insert(sent_.end(), more.sent_.begin(), more.sent_.end());
+  is_reply_.insert(is_reply_.end(), more.is_reply_.begin(), more.is_reply_.end());
+  for (std::size_t i = 0; i < kTexts; ++i) texts_[i].append(more.texts_[i]);
+  orders_ = {};
+  threaded_ = {};
+}
+
+namespace {
+
+UidSet not_held(const store::View& view, Uid last) { return above(everything(view), last); }
+
+}  // namespace
+
 bool Columns::cover(const store::View& view, const UidSet& uids) {
+  for (;;) {
+    Uid known{};
+    UidSet fresh;
+    {
+      const std::shared_lock lock(mutex_);
+      if (holds(uids)) return true;
+      known = last();
+      fresh = not_held(view, known);
+      if (uids_.size() + fresh.count() > kMostMessages) return false;
+    }
+    Columns more;  // others go on with what is here
+    more.fill(view, fresh, store::SummaryDepth::search_keys);
+    const std::unique_lock lock(mutex_);
+    if (last() != known) continue;  // another session was quicker
+    append(more);
+    return holds(uids);
+  }
+}
+
+bool Columns::ready(const store::View& view, const UidSet& uids) const {
+  Uid known{};
   {
     const std::shared_lock lock(mutex_);
     if (holds(uids)) return true;
+    known = last();
   }
-  const std::unique_lock lock(mutex_);
-  const auto known = uids_.empty() ? Uid{} : uids_.back();
-  UidSet fresh;
-  const auto all = view.uids_of(store::SequenceNumber{1}, store::SequenceNumber{view.exists()});
-  for (const auto& range : all.ranges())
-    if (range.last > known) fresh.add(std::max(range.first, Uid{store::number(known) + 1}), range.last);
-  if (uids_.size() + fresh.count() > kMostMessages) return false;
-  fill(view, fresh);
-  return holds(uids);
+  return view.has_summaries(not_held(view, known));
 }
 
 /// function(index) for the messages of `uids`, ascending. Under the lock.
@@ -138,6 +167,10 @@ const Columns::Order& Columns::order_of(By by) {
         order->ranks[order->indices[i - 1]] + (compare(order->indices[i - 1], order->indices[i]) != 0 ? 1 : 0);
   cached = std::move(order);
   return *cached;
+}
+
+bool sorts_by_size(const std::vector<imap::SortKey>& keys) {
+  return std::ranges::any_of(keys, [](const imap::SortKey& key) { return key.by == By::size; });
 }
 
 std::vector<std::uint32_t> Columns::sorted(const std::vector<imap::SortKey>& keys, const store::View& view,
@@ -273,8 +306,13 @@ std::shared_ptr<Columns> ColumnsCache::of(store::View& view, const UidSet& uids)
   if (columns && columns->cover(view, uids)) return columns;
   // Too many to keep, or a session that still sees what others know to be gone: made for this one question.
   columns = std::make_shared<Columns>();
-  columns->fill(view, uids);
+  columns->fill(view, uids, store::SummaryDepth::whole);
   return columns;
+}
+
+bool ColumnsCache::ready(store::View& view, const UidSet& uids) {
+  const auto columns = shared(view);
+  return columns ? columns->ready(view, uids) : view.has_summaries(uids);
 }
 
 std::shared_ptr<Columns> ColumnsCache::shared(store::View& view) {

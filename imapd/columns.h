@@ -30,6 +30,10 @@ class TextColumn {
     const auto begin = index == 0 ? 0 : ends_[index - 1];
     return std::string_view(all_).substr(begin, ends_[index] - begin);
   }
+  void append(const TextColumn& more) {
+    for (const auto end : more.ends_) ends_.push_back(all_.size() + end);
+    all_ += more.all_;
+  }
   std::size_t size() const { return ends_.size(); }
 
  private:
@@ -58,9 +62,11 @@ class Columns {
   static constexpr std::size_t kMostMessages = 300'000;  ///< Larger mailboxes are read from the index each time.
 
   /// Takes in what the view has above the highest UID known. False where some of `uids` are not held all the same.
+  /// [disk, where ready() says false]
   bool cover(const store::View& view, const store::UidSet& uids);
-  /// Adds these messages, whose summaries must be complete: for one that nobody else has.
-  void fill(const store::View& view, const store::UidSet& uids);
+  bool ready(const store::View& view, const store::UidSet& uids) const;
+  /// Adds these messages; what the index does not know of them is read: for one that nobody else has.
+  void fill(const store::View& view, const store::UidSet& uids, store::SummaryDepth depth);
   /// Those of `within` whose text contains `needle`, which is folded already.
   store::UidSet containing(Text column, std::string_view needle, const store::UidSet& within) const;
   /// `uids` in the order that the keys say, as sequence numbers or UIDs.
@@ -82,6 +88,8 @@ class Columns {
     std::string as_uids;
   };
   bool holds(const store::UidSet& uids) const;
+  store::Uid last() const { return uids_.empty() ? store::Uid{} : uids_.back(); }
+  void append(const Columns& more);
   template <class Function>
   void for_indices(const store::UidSet& uids, Function function) const;
   const Order& order_of(imap::SortKey::By by);
@@ -97,10 +105,14 @@ class Columns {
   std::array<std::shared_ptr<const Threaded>, 3> threaded_;
 };
 
+/// Whether sorted() needs the messages' sizes: View::complete_sizes().
+bool sorts_by_size(const std::vector<imap::SortKey>& keys);
+
 class ColumnsCache {
  public:
-  /// The columns of the view's mailbox, with `uids` in them; their summaries must be complete.
+  /// The columns of the view's mailbox, with `uids` in them. [disk, where ready() says false]
   std::shared_ptr<Columns> of(store::View& view, const store::UidSet& uids);
+  bool ready(store::View& view, const store::UidSet& uids);
 
  private:
   std::shared_ptr<Columns> shared(store::View& view);

@@ -105,7 +105,8 @@ class ContextUpdates final : public Work {
     if (changed.empty()) return false;
     const bool sorts = !context.sort.empty();
     return !SearchEvaluator(session).ready(context.key, changed) ||
-           (sorts && !(view.has_summaries(changed) && view.has_sizes(changed)));
+           (sorts && !(session.environment().columns->ready(session.view(), changed) &&
+                       (!sorts_by_size(context.sort) || view.has_sizes(changed))));
   }
 
   /// What is new and what no longer matches; makes fetching_ where the client wants to see new messages.
@@ -133,10 +134,7 @@ class ContextUpdates final : public Work {
   static Result<store::UidSet> matches(SearchEvaluator& evaluator, store::View& view, const SearchContext& context,
                                        const store::UidSet& changed) {
     MAIL_TRY(matching, evaluator.evaluate(context.key, changed));
-    if (!context.sort.empty()) {
-      if (!view.has_summaries(matching)) MAIL_CHECK(view.complete_summaries(matching));
-      if (!view.has_sizes(matching)) MAIL_CHECK(view.complete_sizes(matching));
-    }
+    if (sorts_by_size(context.sort) && !view.has_sizes(matching)) MAIL_CHECK(view.complete_sizes(matching));
     return std::move(matching);
   }
 

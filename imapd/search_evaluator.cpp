@@ -214,7 +214,10 @@ bool SearchEvaluator::ready(const SearchKey& key, const UidSet& within) const {
     case Kind::header:
     case Kind::body:
     case Kind::text:
-      return view_.search_ready(query_of(key), within);
+      if (const auto query = query_of(key); column_of(query.where))
+        return session_.environment().columns->ready(view_, within);
+      else
+        return view_.search_ready(query, within);
     case Kind::larger:
     case Kind::smaller:
       return view_.has_sizes(within);
@@ -298,7 +301,6 @@ Result<UidSet> SearchEvaluator::by_date(const SearchKey& key, const UidSet& with
 Result<UidSet> SearchEvaluator::by_text(const SearchKey& key, const UidSet& within) {
   const auto query = query_of(key);
   if (const auto column = column_of(query.where)) {
-    if (!view_.has_summaries(within)) MAIL_CHECK(view_.complete_summaries(within));
     return session_.environment()
         .columns->of(view_, within)
         ->containing(*column, message::fold_case(query.needle), within);

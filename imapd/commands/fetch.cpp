@@ -104,6 +104,9 @@ class Fetching : public Work {
     if (needs_summary_ && !view.has_summaries(request_.uids)) {
       if (!session.may_block()) return on_worker();
       reads_summaries_ = !needs_content_ && !sets_seen_;
+      if (header_tells_)
+        depth_ = needs_size_ && !view.has_sizes(request_.uids) ? store::SummaryDepth::header_and_size
+                                                               : store::SummaryDepth::header;
       if (reads_summaries_) return std::nullopt;  // as the answers go out; sizes come with them
       if (auto done = view.complete_summaries(request_.uids); !done)
         return failed(done.error(), "Messages cannot be read");
@@ -197,7 +200,7 @@ class Fetching : public Work {
       return all;
     };
     if (reads_summaries_)
-      session.view().read_summaries(rest_, header_tells_, tell);
+      session.view().read_summaries(rest_, depth_, tell);
     else
       session.view().summaries(rest_, tell);
     rest_ = all ? store::UidSet{} : above(rest_, last);
@@ -366,6 +369,7 @@ class Fetching : public Work {
   bool prepared_ = false;
   bool reads_summaries_ = false;  ///< Some are not in the index: step_summaries() reads messages.
   bool header_tells_ = true;      ///< What is asked of summaries is in the headers.
+  store::SummaryDepth depth_ = store::SummaryDepth::whole;  ///< For step_summaries(), then.
   bool first_ = true;
   bool in_message_ = false;
   bool unknown_encoding_ = false;

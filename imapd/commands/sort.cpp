@@ -22,8 +22,9 @@ struct Found {
   imap::SearchKey key{};
 };
 
+/// @param sizes  the sizes of what is found are wanted
 /// @param whole  without all of the messages there is no answer: RFC 9738 section 3.3
-Found find(Session& session, imap::Arguments& arguments, bool whole) {
+Found find(Session& session, imap::Arguments& arguments, bool sizes, bool whole) {
   const auto give_up = [](Completion completion) { return Found{{}, std::move(completion)}; };
   auto charset = arguments.astring();
   if (!charset) return give_up(bad(charset.error().text));
@@ -42,17 +43,15 @@ Found find(Session& session, imap::Arguments& arguments, bool whole) {
   }
   SearchEvaluator evaluator(session);
   const auto all = everything(session.view());
-  const bool ready = all.count() <= kMostInline && evaluator.ready(*key, all) && session.view().has_summaries(all) &&
-                     session.view().has_sizes(all);
+  const bool ready = all.count() <= kMostInline && evaluator.ready(*key, all) &&
+                     session.environment().columns->ready(session.view(), all) &&
+                     (!sizes || session.view().has_sizes(all));
   if (!ready && !session.may_block()) return give_up(on_worker());
   auto found = evaluator.evaluate(*key, all);
   if (!found)
     return give_up(found.error().kind == Error::Kind::syntax ? bad(found.error().text)
                                                              : failed(found.error(), "SEARCH is not possible"));
-  if (!session.view().has_summaries(*found))
-    if (auto done = session.view().complete_summaries(*found); !done)
-      return give_up(failed(done.error(), "Messages cannot be read"));
-  if (!session.view().has_sizes(*found))
+  if (sizes && !session.view().has_sizes(*found))
     if (auto done = session.view().complete_sizes(*found); !done)
       return give_up(failed(done.error(), "Messages cannot be read"));
   return {std::move(*found), std::nullopt, std::move(*key)};
@@ -90,7 +89,7 @@ Completion run_sort(Session& session, const imap::ReturnOptions& options, imap::
   IMAPD_TRY(wanted, look_up(options.update_attributes));
   IMAPD_TRY(keys, imap::take_sort_keys(arguments));
   IMAPD_CHECK(arguments.space());
-  auto found = find(session, arguments, false);
+  auto found = find(session, arguments, sorts_by_size(keys), false);
   if (found.instead) return *found.instead;
   const auto order = session.environment()
                          .columns->of(session.view(), found.uids)
@@ -143,7 +142,7 @@ Completion thread(Session& session, imap::Arguments& arguments) {
   const std::string name = to_upper(algorithm);
   if (name != "REFERENCES" && name != "REFS" && name != "ORDEREDSUBJECT") return bad("Unknown threading algorithm");
   IMAPD_CHECK(arguments.space());
-  const auto found = find(session, arguments, true);
+  const auto found = find(session, arguments, false, true);
   if (found.instead) return *found.instead;
   const auto threads = session.environment()
                            .columns->of(session.view(), found.uids)

@@ -83,6 +83,13 @@ struct Summary {
   std::string_view search_from, search_to, search_cc, search_bcc,
       search_subject;  ///< Decoded, case-folded, for SEARCH.
 };
+/// How much of a Summary is wanted of a message that the index does not know.
+enum class SummaryDepth {
+  whole,
+  header_and_size,  ///< Envelope, header fields, date, size.
+  header,           ///< Those; the size only where it is known.
+  search_keys,      ///< What SEARCH, SORT and THREAD compare: texts, ids and dates.
+};
 /// True where the field (any case) is among those in Summary::header_fields, so that its absence there is its absence
 /// in the message.
 bool is_cached_field(std::string_view name);
@@ -145,10 +152,9 @@ class View {
 
   /// As summaries(), and those that are not in the index are read on the way: [disk], in several threads, a piece at a
   /// time as `function` takes them, so that the first answers of a first visit need not wait for the last.
-  /// @param header_only  envelope, header fields, sizes and date are enough: what is read is then the header alone, and
-  ///                     is not kept
+  /// What is read of headers alone is not kept, unless nothing else makes the index.
   virtual void read_summaries(
-      const UidSet& uids, bool header_only,
+      const UidSet& uids, SummaryDepth depth,
       const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const = 0;
 
   /// As summaries(), but with the fields for sorting, threading and searching only (all but envelope, structures,

@@ -190,8 +190,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   /// place, and each of `made` to that of `filters`. Rows without one: only what they say of sizes.
   Status keep(record::Known known, const std::vector<std::string_view>& summaries, record::Filters filters = {},
               const std::vector<std::string_view>& made = {});
-  /// The record of a message, with `header_only` as summarise_header() has it; empty where it cannot be read. [disk]
-  std::string summary_of(Uid uid, bool header_only);
+  /// The record of a message, as deep as wanted; empty where it cannot be read. [disk]
+  std::string summary_of(Uid uid, SummaryDepth depth);
   /// Puts records into the index.
   Status keep_summaries(const std::vector<std::pair<Uid, std::string_view>>& records);
   unsigned parse_threads() const { return context_->settings.parse_threads; }

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "message/header.h"
 #include "message/search_text.h"
 #include "message/tree.h"
 #include "store/mailbox_core.h"
@@ -59,11 +61,37 @@ Status Mailbox::keep(record::Known known, const std::vector<std::string_view>& s
   return applied(writing, Batch{std::move(records), {}, 0});
 }
 
-std::string Mailbox::summary_of(Uid uid, bool header_only) {
+namespace {
+
+/// What is read of a file whose header is wanted: few headers are longer.
+constexpr std::size_t kHeadOctets = 8 * 1024;
+
+std::string summarise_head(std::string_view header, SummaryDepth depth, std::uint64_t wire_octets,
+                           message::Tree& tree) {
+  return depth == SummaryDepth::search_keys ? summarise_keys(header, tree)
+                                            : summarise_header(header, wire_octets, tree);
+}
+
+}  // namespace
+
+std::string Mailbox::summary_of(Uid uid, SummaryDepth depth) {
   thread_local message::Tree tree;
-  const auto file = open_message(uid);
+  auto fd = open_file(uid);
+  if (!fd) return {};
+  if (depth == SummaryDepth::header || depth == SummaryDepth::search_keys) {
+    std::array<char, kHeadOctets> head;
+    const auto octets = ::pread(fd->get(), head.data(), head.size(), 0);
+    if (octets < 0) return {};
+    const std::string_view text(head.data(), static_cast<std::size_t>(octets));
+    const auto header = message::header_of(text);
+    if (header.size() < text.size() || text.size() < head.size()) return summarise_head(header, depth, 0, tree);
+  }
+  const auto file = MessageFile::open(std::move(*fd));
   if (!file) return {};
-  return header_only ? summarise_header((*file)->raw(), (*file)->wire_octets(), tree) : summarise((*file)->raw(), tree);
+  const auto raw = (*file)->raw();
+  if (depth == SummaryDepth::whole) return summarise(raw, tree);
+  return summarise_head(message::header_of(raw), depth,
+                        depth == SummaryDepth::header_and_size ? (*file)->wire_octets() : 0, tree);
 }
 
 Status Mailbox::keep_summaries(const std::vector<std::pair<Uid, std::string_view>>& records) {

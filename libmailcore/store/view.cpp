@@ -285,12 +285,12 @@ void SessionView::each_summary(
     for (auto& item : items) {
       auto summary = item.made.empty() ? read(item.row.uid, item.ref) : parse_summary(item.made);
       if (!summary) {  // damaged: made anew here, exact all the same
-        item.made = mailbox_->summary_of(item.row.uid, false);
+        item.made = mailbox_->summary_of(item.row.uid, SummaryDepth::whole);
         if (item.made.empty()) continue;
         summary = parse_summary(item.made);
         if (!summary) continue;
       }
-      item.row.octets = summary->octets;
+      if (summary->octets != 0) item.row.octets = summary->octets;
       if (summary->sent_date == INT64_MIN) summary->sent_date = item.row.internal_date;
       if (!function(item.number, item.row, *summary)) return;
     }
@@ -308,20 +308,22 @@ void SessionView::summaries(
 }
 
 void SessionView::read_summaries(
-    const UidSet& uids, bool header_only,
+    const UidSet& uids, SummaryDepth depth,
     const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
-  // What is read of headers alone and then not asked for is lost: little at a time.
-  constexpr std::size_t kHeaderPiece = 128;
+  // What is read of headers alone and then not asked for is lost: little at a time, where the caller may stop.
+  constexpr std::size_t kHeaderPiece = 256;
+  // Where no thread makes the index, whoever reads does.
+  if (depth == SummaryDepth::search_keys && !mailbox_->indexes_ahead()) depth = SummaryDepth::whole;
   const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
-      uids, header_only ? kHeaderPiece : kPiece,
+      uids, depth == SummaryDepth::header || depth == SummaryDepth::header_and_size ? kHeaderPiece : kPiece,
       [&](std::vector<SummaryItem>& items) {
         std::vector<SummaryItem*> missing;
         for (auto& item : items)
           if (!mailbox_->summaries().plausible(item.ref)) missing.push_back(&item);
         in_parallel(missing.size(), mailbox_->parse_threads(), 32,
-                    [&](std::size_t i) { missing[i]->made = mailbox_->summary_of(missing[i]->row.uid, header_only); });
-        if (header_only) return;
+                    [&](std::size_t i) { missing[i]->made = mailbox_->summary_of(missing[i]->row.uid, depth); });
+        if (depth != SummaryDepth::whole) return;
         std::vector<std::pair<Uid, std::string_view>> made;
         for (const auto* item : missing)
           if (!item->made.empty()) made.emplace_back(item->row.uid, item->made);

@@ -46,7 +46,7 @@ class SessionView final : public View {
                  const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
 
   void read_summaries(
-      const UidSet& uids, bool header_only,
+      const UidSet& uids, SummaryDepth depth,
       const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
   void keys(const UidSet& uids,
             const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;

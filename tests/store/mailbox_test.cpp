@@ -432,35 +432,64 @@ TEST_CASE("a text search gives what a full scan gives, without its index and wit
   searches_are_exact(*view, texts);
 }
 
+namespace {
+
+/// All that a depth of reading gives of all messages, one text for each kind of it.
+struct Read {
+  std::string envelopes, header_fields, sizes, keys;
+  bool structures = true;
+};
+Read read_all(View& view, SummaryDepth depth) {
+  Read out;
+  view.read_summaries(all(), depth, [&](SequenceNumber, const MessageRow& row, const Summary& summary) {
+    out.envelopes += summary.envelope;
+    out.header_fields += summary.header_fields;
+    out.sizes += std::to_string(row.octets) + ' ';
+    for (const auto text :
+         {summary.base_subject, summary.sort_from, summary.sort_to, summary.sort_cc, summary.display_from,
+          summary.display_to, summary.message_id, summary.in_reply_to, summary.references, summary.search_from,
+          summary.search_to, summary.search_cc, summary.search_bcc, summary.search_subject})
+      out.keys.append(text) += '|';
+    out.keys += std::to_string(summary.sent_date) + (summary.is_reply_or_forward ? "r\n" : "\n");
+    out.structures = out.structures && !summary.bodystructure.empty();
+    return true;
+  });
+  return out;
+}
+
+}  // namespace
+
 TEST_CASE("a first visit reads summaries as they are asked for, of headers alone where they tell all") {
   mail::test::TemporaryDirectory dir;
   Bench bench(dir / "Maildir");
   fill_with_words(bench);
+  // A header that is longer than the first piece that is read of a file, and one without an end.
+  for (const std::string end : {"\n\nbody\n", ""})
+    write_text(dir / ("Maildir/cur/1700000000.M1P1.long" + std::to_string(end.size()) + ":2,"),
+               "X-Long: " + std::string(20000, 'x') + "\nSubject: Re: late\nFrom: a@b.example" + end);
+  write_text(dir / "Maildir/cur/1700000000.M1P1.empty:2,", "");
   auto view = bench.select();
-  std::string header_fields, sizes;
-  const auto envelopes = [&](bool header_only) {
-    header_fields.clear(), sizes.clear();
-    std::string out;
-    view->read_summaries(all(), header_only, [&](SequenceNumber, const MessageRow& row, const Summary& summary) {
-      out += summary.envelope;
-      header_fields += summary.header_fields;
-      sizes += std::to_string(row.octets) + ' ';
-      CHECK(summary.bodystructure.empty() == header_only);
-      return true;
-    });
-    return out;
-  };
-  const auto from_headers = envelopes(true);
-  const auto fields_from_headers = header_fields, sizes_from_headers = sizes;
-  CHECK(from_headers.size() > 40 * 100);
-  CHECK_FALSE(view->has_summaries(all()));
-  CHECK(envelopes(false) == from_headers);
-  CHECK(header_fields == fields_from_headers);
-  CHECK(sizes == sizes_from_headers);
+  const auto header = read_all(*view, SummaryDepth::header_and_size);
+  CHECK(read_all(*view, SummaryDepth::header).envelopes == header.envelopes);
+  CHECK(header.envelopes.size() > 40 * 100);
+  CHECK_FALSE(header.structures);
+  CHECK_FALSE(view->has_summaries(UidSet::of(view->last_uid())));
+  const auto whole = read_all(*view, SummaryDepth::whole);
+  CHECK(whole.structures);
+  CHECK(whole.envelopes == header.envelopes);
+  CHECK(whole.header_fields == header.header_fields);
+  CHECK(whole.sizes == header.sizes);
+  CHECK(whole.keys.find("late") != std::string::npos);
   CHECK(view->has_summaries(all()));
   int told = 0;
-  view->read_summaries(all(), true, [&](SequenceNumber, const MessageRow&, const Summary&) { return ++told < 3; });
+  view->read_summaries(all(), SummaryDepth::header,
+                       [&](SequenceNumber, const MessageRow&, const Summary&) { return ++told < 3; });
   CHECK(told == 3);
+  // What is compared is the same where only headers are read.
+  auto settings = quick_settings();
+  settings.index_ahead = true;
+  Bench second(dir / "Maildir", settings, Disk::system(), dir / "index");
+  CHECK(read_all(*second.select(), SummaryDepth::search_keys).keys == whole.keys);
 }
 
 TEST_CASE("what a first visit found is in the snapshot when the store ends, and keywords are") {

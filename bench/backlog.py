@@ -38,8 +38,9 @@ def free_port():
 class Mta:
     def __init__(self, options, directory):
         self.options, self.directory, self.port, self.sink = options, directory, free_port(), free_port()
-        self.config = write_site(directory, "bench.example", self.port,
-                                 f'[relay.routes]\n"relay.test" = "127.0.0.1:{self.sink}"\n"*" = "127.0.0.1:1"\n')
+        # One destination: a route to nobody. Many: a name server that does not answer.
+        dead = '"*" = "127.0.0.1:1"\n' if options.domains == 1 else '[dns]\nservers = ["127.0.0.1:1"]\ntimeout = "100ms"\ntries = 1\n'
+        self.config = write_site(directory, "bench.example", self.port, f'[relay.routes]\n"relay.test" = "127.0.0.1:{self.sink}"\n{dead}')
         open(directory + "/log", "w").close()
 
     def start(self):
@@ -161,7 +162,7 @@ def main():
     options.add_argument("--build", required=True)
     options.add_argument("--bin", required=True)
     options.add_argument("--messages", default="20000,500000,1000000")
-    options.add_argument("--domains", type=int, default=1)
+    options.add_argument("--domains", type=int, default=1, help="destinations; the memory of many is that of each, too")
     options.add_argument("--load", type=int, default=4000, help="messages of each load; 0: none")
     options.add_argument("--dir", help="keeps the spools here between runs")
     chosen = options.parse_args()

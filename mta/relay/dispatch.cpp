@@ -71,14 +71,20 @@ smtp::OutgoingRecipient recipient_of(const spool::Recipient& r, smtp::Mailbox pa
 }  // namespace
 
 Destination& Manager::destination(const NextHop& hop) {
-  auto& entry = destinations_[hop.key];
-  if (!entry) {
-    const auto& rates = s_.settings.relay.rates;
-    auto rate = rates.find(hop.name());
-    if (rate == rates.end()) rate = rates.find("*");
-    entry = std::make_unique<Destination>(hop, rate == rates.end() ? std::nullopt : config::parse_rate(rate->second));
-  }
-  return *entry;
+  if (auto* known = find_destination(hop.key)) return *known;
+  const auto& rates = s_.settings.relay.rates;
+  auto rate = rates.find(hop.name());
+  if (rate == rates.end()) rate = rates.find("*");
+  auto made = std::make_unique<Destination>(hop, rate == rates.end() ? std::nullopt : config::parse_rate(rate->second));
+  auto* const destination = made.get();
+  destinations_.insert({std::move(made)});
+  return *destination;
+}
+
+/// Null where there is none.
+Destination* Manager::find_destination(std::string_view key) {
+  const auto* const found = destinations_.find(key);
+  return found == nullptr ? nullptr : found->destination.get();
 }
 
 void Manager::enqueue(Destination& d, const Job& job) {
@@ -95,39 +101,38 @@ void Manager::schedule(Destination& d) {
   Seconds wake = 0;
   if (!d.deferred.empty()) wake = d.deferred.first();
   if (!d.ready.empty() && d.not_before > now()) wake = wake == 0 ? d.not_before : std::min(wake, d.not_before);
-  if (wake == d.wake) return;
-  if (d.wake != 0) time_table_.erase({d.wake, &d});
-  d.wake = wake;
-  if (wake != 0) time_table_.insert({wake, &d});
+  time_table_.set(d, wake);
+  if (d.ready.empty() || d.not_before > now()) d.sleep_if_idle();
 }
 
 void Manager::work(Destination& d) {
   if (stopping_) return;
   while (!d.deferred.empty() && d.deferred.first() <= now()) d.ready.push(d.deferred.pop());
   if (d.ready.empty() || d.not_before > now()) return;
-  for (std::size_t i = 0; i < d.connections.size() && !d.ready.empty(); ++i) feed(*d.connections[i]);
+  for (std::size_t i = 0; i < d.connections() && !d.ready.empty(); ++i) feed(*d.awake->connections[i]);
   if (d.ready.empty() || rests(d)) return;
-  if (!d.hosts.empty() && s_.loop.now() < d.hosts_known_until) return open_connections(d);
-  if (d.lookup) return;
+  if (d.awake && !d.awake->hosts.empty() && s_.loop.now() < d.awake->hosts_known_until) return open_connections(d);
+  if (d.looks_up()) return;
   if (lookups_ >= kMostLookups) return wait_for_turn(d);
   ++lookups_;
-  d.lookup = std::make_unique<TargetLookup>(s_.loop, s_.resolver, d.hop, rules_, [this, &d](Targets targets) {
+  auto& awake = d.wake_up(s_.settings.relay);
+  awake.lookup = std::make_unique<TargetLookup>(s_.loop, s_.resolver, awake.hop, rules_, [this, &d](Targets targets) {
     --lookups_;
     if (!waiting_.empty()) give_turns();
-    s_.loop.defer([lookup = std::shared_ptr<TargetLookup>(std::move(d.lookup))] {});
+    s_.loop.defer([lookup = std::shared_ptr<TargetLookup>(std::move(d.awake->lookup))] {});
     learned(d, std::move(targets));
   });
 }
 
 /// True where the rate of the destination lets nothing go now; tick() comes back to it.
 bool Manager::rests(Destination& d) {
-  if (d.allowance.left(s_.loop.now()) > 0) return false;
-  resting_.insert(d.hop.key);
+  if (d.allowance(s_.loop.now()) > 0) return false;
+  resting_.insert(d.key);
   return true;
 }
 
 void Manager::wait_for_turn(Destination& d) {
-  if (!d.waits) waiting_.push_back(d.hop.key);
+  if (!d.waits) waiting_.push_back(&d);
   d.waits = true;
 }
 
@@ -140,11 +145,9 @@ void Manager::give_turns() {
     turns_given_ = false;
     for (auto left = waiting_.size(); left > 0; --left) {
       if (connection_count_ >= s_.settings.relay.connections || lookups_ >= kMostLookups) return;
-      const auto next = destinations_.find(waiting_.front());
+      auto& d = *waiting_.front();  // who waits is not dropped
       waiting_.pop_front();
-      if (next == destinations_.end()) continue;
-      auto& d = *next->second;  // the iterator may not outlive the work
-      const auto key = d.hop.key;
+      const auto key = d.key;
       d.waits = false;
       work(d);
       schedule(d);
@@ -155,13 +158,13 @@ void Manager::give_turns() {
 
 void Manager::learned(Destination& d, Targets targets) {
   if (!targets) return destination_failed(d, targets.error());
-  d.hosts = std::move(*targets);
-  d.hosts_known_until = s_.loop.now() + kHostsKnown;
+  d.awake->hosts = std::move(*targets);
+  d.awake->hosts_known_until = s_.loop.now() + kHostsKnown;
   open_connections(d);
 }
 
 const HostAddress* Manager::pick_host(const Destination& d) const {
-  for (const auto& host : d.hosts) {
+  for (const auto& host : d.awake->hosts) {
     const auto dead = dead_hosts_.find(host.address.to_string());
     if (dead == dead_hosts_.end() || dead->second <= s_.loop.now()) return &host;
   }
@@ -170,22 +173,23 @@ const HostAddress* Manager::pick_host(const Destination& d) const {
 
 void Manager::open_connections(Destination& d) {
   const auto& limits = s_.settings.relay;
+  auto& connections = d.awake->connections;
   const auto most = std::min({static_cast<std::size_t>(d.window), limits.connections_per_host,
-                              d.connections.size() + d.allowance.left(s_.loop.now())});
-  while (!stopping_ && d.connections.size() < most && d.connections.size() < d.ready.size()) {
+                              connections.size() + d.allowance(s_.loop.now())});
+  while (!stopping_ && connections.size() < most && connections.size() < d.ready.size()) {
     if (connection_count_ >= limits.connections) {
-      if (d.connections.empty()) wait_for_turn(d);  // who has one does not stand in line for a second
+      if (connections.empty()) wait_for_turn(d);  // who has one does not stand in line for a second
       return;
     }
     const auto* host = pick_host(d);
     if (host == nullptr) {
       // All of them failed a short while ago, for another destination perhaps.
-      if (!d.connections.empty()) return;
-      host = &d.hosts.front();
+      if (!connections.empty()) return;
+      host = &d.awake->hosts.front();
     }
     ++connection_count_;
-    d.connections.push_back(std::make_unique<Outbound>(s_.loop, outbound_, d.hop, *host, *this));
-    connections_[d.connections.back().get()] = {&d, s_.loop.now()};
+    connections.push_back(std::make_unique<Outbound>(s_.loop, outbound_, d.awake->hop, *host, *this));
+    connections_[connections.back().get()] = {&d, s_.loop.now()};
   }
 }
 
@@ -197,14 +201,14 @@ void Manager::feed(Outbound& connection) {
   auto& d = *found->second.first;
   if (d.failures > 0 && connection.sent() == 0 && connection.can_send()) {
     d.failures = 0;
-    d.last_error.clear();
+    d.last_error.reset();
   }
   while (connection.can_send() && !d.ready.empty()) {
     if (turn_is_over(connection)) return close_when_idle(connection);
     if (rests(d)) return;
     auto parcel = next_parcel(d, connection);
     if (!parcel) continue;
-    if (d.allowance.limited()) d.allowance.take();
+    if (d.particulars && d.particulars->allowance) d.particulars->allowance->take();
     connections_[&connection].second = s_.loop.now();
     ++under_way_;
     connection.send(std::move(*parcel));
@@ -246,9 +250,9 @@ std::shared_ptr<Manager::Work> Manager::open_work(Destination& d, const Job& job
     shared_.erase(job.id);
     return nullptr;
   }
-  auto work = std::make_shared<Work>(Work{std::move(*opened), job, d.hop.key, {}, false});
+  auto work = std::make_shared<Work>(Work{std::move(*opened), job, d.key, {}, false});
   auto sorted = sort(work->message.envelope());
-  const auto mine = sorted.plain.find(d.hop.key);
+  const auto mine = sorted.plain.find(d.key);
   if (mine != sorted.plain.end()) {
     work->recipients = std::move(mine->second.second);
     return work;
@@ -353,7 +357,7 @@ void Manager::on_result(Outbound& connection, Parcel parcel, smtp::MessageResult
     auto& d = *found->second.first;
     found->second.second = s_.loop.now();
     const bool taken = std::ranges::any_of(result.recipients, [](const auto& r) { return r.reply.positive(); });
-    if (taken) d.window = std::min(d.window + 1 / d.window, 1000.0);
+    if (taken) d.window = std::min(d.window + 1 / d.window, 1000.0F);
   }
   const auto id = work->job.id.id();
   conclude(std::move(work), result.recipients, connection.host().host_name, connection.offered().dsn,
@@ -365,7 +369,7 @@ void Manager::on_result(Outbound& connection, Parcel parcel, smtp::MessageResult
   if (wanted_elsewhere || turn_is_over(connection)) return close_when_idle(connection);
   // The window has grown, and there is more to send than these connections carry.
   auto& d = *still->second.first;
-  if (waiting_.empty() && !d.hosts.empty() && d.connections.size() < static_cast<std::size_t>(d.window))
+  if (waiting_.empty() && !d.awake->hosts.empty() && d.connections() < static_cast<std::size_t>(d.window))
     open_connections(d);
 }
 
@@ -379,18 +383,18 @@ void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply
   remove_connection(d, connection);
   if (never_opened) {
     log_event(LogLevel::info, "host-failed",
-              {{"destination", d.hop.key},
+              {{"destination", d.key},
                {"host", host.host_name},
                {"address", host.address.to_string()},
                {"reply", reply.line()}});
     dead_hosts_[host.address.to_string()] = s_.loop.now() + kDeadFor;
-    d.window = std::max(1.0, d.window / 2);
-    if (!d.connections.empty()) return;  // another one is open or still being tried
+    d.window = std::max(1.0F, d.window / 2);
+    if (d.connections() > 0) return;  // another one is open or still being tried
     if (pick_host(d) != nullptr) return open_connections(d);
     return destination_failed(d, reply);
   }
-  if (reply.code == 421) d.window = std::max(1.0, d.window / 2);
-  const auto key = d.hop.key;
+  if (reply.code == 421) d.window = std::max(1.0F, d.window / 2);
+  const auto key = d.key;
   if (!waiting_.empty() && !d.ready.empty())
     wait_for_turn(d);
   else
@@ -401,41 +405,41 @@ void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply
 
 void Manager::remove_connection(Destination& d, Outbound& connection) {
   connections_.erase(&connection);
-  const auto at = std::ranges::find(d.connections, &connection, &std::unique_ptr<Outbound>::get);
-  if (at == d.connections.end()) return;
+  auto& all = d.awake->connections;
+  const auto at = std::ranges::find(all, &connection, &std::unique_ptr<Outbound>::get);
+  if (at == all.end()) return;
   // It is on the call stack: it goes at the end of this round.
   s_.loop.post([gone = std::shared_ptr<Outbound>(std::move(*at))] {});
-  d.connections.erase(at);
+  all.erase(at);
   --connection_count_;
   if (!waiting_.empty()) give_turns();
 }
 
 void Manager::drop_if_empty(const std::string& key) {
-  const auto found = destinations_.find(key);
-  if (found == destinations_.end()) return;
-  auto& d = *found->second;
-  if (d.jobs() > 0 || !d.connections.empty() || d.lookup || d.waits) return;
-  if (d.not_before > now() || (d.allowance.limited() && !d.allowance.full(s_.loop.now()))) {
+  auto* const found = find_destination(key);
+  if (found == nullptr) return;
+  auto& d = *found;
+  if (d.jobs() > 0 || d.connections() > 0 || d.looks_up() || d.waits) return;
+  auto* allowance = d.particulars && d.particulars->allowance ? &*d.particulars->allowance : nullptr;
+  if (d.not_before > now() || (allowance != nullptr && !allowance->full(s_.loop.now()))) {
     resting_.insert(key);  // that it is dead, or what it was sent lately, is remembered for a while
     return;
   }
-  if (d.wake != 0) time_table_.erase({d.wake, found->second.get()});
-  destinations_.erase(found);
+  time_table_.set(d, 0);
+  destinations_.erase(key);
 }
 
 void Manager::destination_failed(Destination& d, const smtp::Reply& reply) {
-  d.last_error = reply.line();
-  d.hosts = {};
-  d.hosts_known_until = {};
+  d.last_error = words_.keep(reply, d.key);
+  d.awake->hosts = {};
+  d.awake->hosts_known_until = {};
   if (reply.permanent()) return judge(d, d.ready.take_if([](const Job&) { return true; }), reply);
-  ++d.failures;
+  if (d.failures < UINT16_MAX) ++d.failures;
   d.window = 1;
   d.not_before = now() + retry_after(s_.settings.relay.retry_first, s_.settings.relay.retry_most, d.failures);
-  log_event(LogLevel::info, "destination-deferred",
-            {{"destination", d.hop.key},
-             {"messages", d.jobs()},
-             {"retry_in", d.not_before - now()},
-             {"reply", d.last_error}});
+  log_event(
+      LogLevel::info, "destination-deferred",
+      {{"destination", d.key}, {"messages", d.jobs()}, {"retry_in", d.not_before - now()}, {"reply", reply.line()}});
   expire(d, reply);
   schedule(d);
 }

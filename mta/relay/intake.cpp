@@ -80,7 +80,7 @@ void Manager::take_in_again(const MessageId& id, std::chrono::seconds after) {
 }
 
 void Manager::take_in(const MessageId& id) {
-  if (known_.insert(CompactId(id)).second) took(id, spool::read_envelope(s_.spool, spool::Box::queue, id));
+  if (known_.insert(Known(CompactId(id)))) took(id, spool::read_envelope(s_.spool, spool::Box::queue, id));
 }
 
 /// A message that is known from now on, and its envelope as it was read.

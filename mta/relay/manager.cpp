@@ -103,19 +103,16 @@ void Manager::tick() {
     again_.erase(again_.begin());
   }
   if (!reading_) read_fresh();
-  while (!stopping_ && !time_table_.empty() && time_table_.begin()->first <= time) {
-    auto* destination = time_table_.begin()->second;
-    time_table_.erase(time_table_.begin());
-    destination->wake = 0;
+  while (auto* destination = stopping_ ? nullptr : time_table_.due(time)) {
     work(*destination);
     schedule(*destination);
   }
   meet_deadlines();
   judge_soon();
   for (const auto& key : std::exchange(resting_, {})) {
-    const auto found = destinations_.find(key);
-    if (found == destinations_.end()) continue;
-    work(*found->second);
+    auto* const found = find_destination(key);
+    if (found == nullptr) continue;
+    work(*found);
     drop_if_empty(key);
   }
   std::erase_if(dead_hosts_, [&](const auto& host) { return host.second <= s_.loop.now(); });

@@ -12,6 +12,7 @@
 #include "config/settings.h"
 #include "mta/relay/bounce.h"
 #include "mta/relay/destination.h"
+#include "mta/relay/flat_set.h"
 #include "net/resolver.h"
 #include "net/worker_pool.h"
 #include "route/router.h"
@@ -110,6 +111,7 @@ class Manager final : public Outbound::Owner {
 
   // dispatch.cpp: destinations and connections
   Destination& destination(const NextHop& hop);
+  Destination* find_destination(std::string_view key);
   void enqueue(Destination& destination, const Job& job);
   void work(Destination& destination);
   void open_connections(Destination& destination);
@@ -163,7 +165,7 @@ class Manager final : public Outbound::Owner {
   using CompactIds = std::unordered_set<CompactId, CompactIdHash>;
   void read_nudges();
   void flush(std::string_view wanted, bool for_peer);
-  bool is_named(const Destination& destination, std::string_view wanted) const;
+  std::string key_of_route(std::string_view wanted) const;
   void look_again(CompactIds changed);
   /// Between these two a message is not read anew.
   void begin_work(const MessageId& id);
@@ -192,7 +194,16 @@ class Manager final : public Outbound::Owner {
     bool look = false;  ///< Read it anew when all is over: an operator has changed it.
   };
   std::unordered_map<CompactId, Busy, CompactIdHash> busy_;
-  std::unordered_set<CompactId, CompactIdHash> known_;
+  struct Known {
+    CompactId id;
+    bool used = true;
+    Known() : used(false) {}
+    explicit Known(const CompactId& i) : id(i) {}
+    const CompactId& key() const { return id; }
+    static std::size_t hash(const CompactId& id) { return CompactIdHash{}(id); }
+    explicit operator bool() const { return used; }
+  };
+  FlatSet<Known> known_;
   std::unordered_map<CompactId, Sharing, CompactIdHash> shared_;  // messages with several destinations
   std::deque<CompactId> fresh_;                                   // came just now, not looked at yet
   bool reading_ = false;                                          // read_fresh() is about to run
@@ -215,10 +226,17 @@ class Manager final : public Outbound::Owner {
     std::uint64_t octets = 0;
   };
   std::unordered_map<uid_t, Budget> budgets_;
-  std::unordered_map<std::string, std::unique_ptr<Destination>> destinations_;
-  std::set<std::pair<Seconds, Destination*>> time_table_;
-  std::deque<std::string> waiting_;  // destinations that want a connection or a look-up while there are too many
-  bool turns_given_ = false;         // give_turns() is about to run
+  struct KnownDestination {
+    std::unique_ptr<Destination> destination;
+    std::string_view key() const { return destination->key; }
+    static std::size_t hash(std::string_view key) { return std::hash<std::string_view>{}(key); }
+    explicit operator bool() const { return destination != nullptr; }
+  };
+  FlatSet<KnownDestination> destinations_;
+  TimeTable time_table_;
+  Words words_;
+  std::deque<Destination*> waiting_;  // those that want a connection or a look-up while there are too many
+  bool turns_given_ = false;          // give_turns() is about to run
   std::size_t lookups_ = 0;
   std::unordered_set<std::string> resting_;  // destinations whose rate lets nothing go
   /// Jobs that are to be told that they failed.

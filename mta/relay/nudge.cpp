@@ -22,39 +22,45 @@ void Manager::read_nudges() {
   if (!changed.empty()) look_again(changed);
 }
 
-/// @param wanted  empty: all; a domain; `@domain`: and those below it; the key of a destination
-bool Manager::is_named(const Destination& d, std::string_view wanted) const {
-  if (wanted.empty() || iequals(d.hop.name(), wanted)) return true;
-  if (!wanted.starts_with('@')) {
-    // The queue of a route, where the domain has one.
-    const auto route = s_.router.route(concat({"postmaster@", wanted}));
-    if (!route || route->targets.size() != 1) return false;
-    const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination);
-    return remote != nullptr && iequals(d.hop.name(), next_hop(s_.settings.relay, *remote).key);
-  }
-  wanted.remove_prefix(1);
-  return iequals(d.hop.name(), wanted) || iends_with(d.hop.name(), concat({".", wanted}));
+/// The queue of a route, where a domain has one; else empty.
+std::string Manager::key_of_route(std::string_view domain) const {
+  if (domain.empty() || domain.starts_with('@')) return {};
+  const auto route = s_.router.route(concat({"postmaster@", domain}));
+  if (!route || route->targets.size() != 1) return {};
+  const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination);
+  return remote == nullptr ? std::string() : next_hop(s_.settings.relay, *remote).key;
 }
 
+/// @param wanted  empty: all; a domain; `@domain`: and those below it; the key of a destination
 void Manager::flush(std::string_view wanted, bool for_peer) {
   constexpr Seconds kPeerMayAsk = 60;  // the answer of a dead host does not change faster
-  for (auto& [key, d] : destinations_) {
-    if (!is_named(*d, wanted)) continue;
-    if (for_peer && now() - d->flushed < kPeerMayAsk) continue;
-    d->flushed = now();
+  const auto by_route = key_of_route(wanted);
+  const auto is_named = [&](std::string_view name) {
+    if (wanted.empty() || iequals(name, wanted)) return true;
+    if (!wanted.starts_with('@')) return !by_route.empty() && iequals(name, by_route);
+    return iequals(name, wanted.substr(1)) || iends_with(name, concat({".", wanted.substr(1)}));
+  };
+  for (const auto& [d] : destinations_) {
+    if (!is_named(d->name())) continue;
+    if (!wanted.empty()) {
+      if (!d->particulars) d->particulars = std::make_unique<Destination::Particulars>();
+      if (for_peer && now() - d->particulars->flushed < kPeerMayAsk) continue;
+      d->particulars->flushed = now();
+    }
     for (auto job : d->deferred.take_if([](const Job&) { return true; })) {
       job.next = 0;
       d->ready.push(job);
     }
     d->not_before = 0;
-    d->hosts_known_until = {};
-    for (const auto& host : d->hosts) dead_hosts_.erase(host.address.to_string());
-    s_.loop.post([this, alive = alive_, k = key] {
-      const auto found = *alive ? destinations_.find(k) : destinations_.end();
-      if (found == destinations_.end()) return;
-      auto& wanted_one = *found->second;  // the iterator may not outlive the work
-      work(wanted_one);
-      schedule(wanted_one);
+    if (d->awake) {
+      d->awake->hosts_known_until = {};
+      for (const auto& host : d->awake->hosts) dead_hosts_.erase(host.address.to_string());
+    }
+    s_.loop.post([this, alive = alive_, key = d->key] {
+      auto* const found = *alive ? find_destination(key) : nullptr;
+      if (found == nullptr) return;
+      work(*found);
+      schedule(*found);
     });
   }
 }
@@ -69,14 +75,14 @@ void Manager::look_again(CompactIds changed) {
     return true;
   });
   const auto mine = [&](const Job& job) { return changed.contains(job.id); };
-  for (auto& [key, d] : destinations_) {
+  for (const auto& [d] : destinations_) {
     const auto before = d->jobs();
     for (const auto& jobs : {d->ready.take_if(mine), d->deferred.take_if(mine)})
       for (const auto& job : jobs) known_.erase(job.id);
     if (d->jobs() == before) continue;
     schedule(*d);
-    s_.loop.post([this, alive = alive_, k = key] {
-      if (*alive) drop_if_empty(k);
+    s_.loop.post([this, alive = alive_, key = d->key] {
+      if (*alive) drop_if_empty(key);
     });
   }
   for (auto& verdict : verdicts_) {
@@ -84,11 +90,11 @@ void Manager::look_again(CompactIds changed) {
       if (mine(job)) known_.erase(job.id);
       return mine(job);
     });
-    destinations_.at(verdict.destination)->judged -= gone;
+    find_destination(verdict.destination)->judged -= static_cast<std::uint32_t>(gone);
   }
   std::erase_if(verdicts_, [](const Verdict& verdict) { return verdict.jobs.empty(); });
   std::erase_if(again_,
-                [&](const auto& entry) { return changed.contains(entry.second) && known_.erase(entry.second) > 0; });
+                [&](const auto& entry) { return changed.contains(entry.second) && known_.erase(entry.second); });
   for (const auto& id : changed) {
     if (!known_.contains(id)) shared_.erase(id);
     fresh_.push_back(id);
@@ -116,10 +122,10 @@ void Manager::write_status() {
   if (time - status_written_ < kEvery + destinations_.size() / kMoreEvery) return;
   status_written_ = time;
   std::string text;
-  for (const auto& [key, d] : destinations_) {
-    if (d->last_error.empty() || d->jobs() == 0) continue;
-    text += concat(
-        {spool::quote_word(key), " ", decimal(d->jobs()), " ", decimal(d->not_before), " ", d->last_error, "\n"});
+  for (const auto& [d] : destinations_) {
+    if (!d->last_error || d->jobs() == 0) continue;
+    text += concat({spool::quote_word(d->key), " ", decimal(d->jobs()), " ", decimal(d->not_before), " ",
+                    Words::text(d->last_error, d->key), "\n"});
   }
   static thread_local std::string last;
   if (text == last) return;

@@ -98,11 +98,10 @@ void Manager::conclude(std::shared_ptr<Work> work, const std::vector<smtp::Recip
   if (alone && all_there && !report_success) return forget(envelope.id);
   if (open) return defer(std::move(work));
   if (work->more) {  // the next lot of recipients, at once
-    auto& d = *destinations_.at(work->destination);
+    auto& d = *find_destination(work->destination);
     d.ready.push(work->job);
     s_.loop.post([this, alive = alive_, key = work->destination] {
-      const auto found = *alive ? destinations_.find(key) : destinations_.end();
-      if (found != destinations_.end()) this->work(*found->second);
+      if (auto* const found = *alive ? find_destination(key) : nullptr) this->work(*found);
     });
     return;
   }
@@ -119,10 +118,9 @@ void Manager::defer(std::shared_ptr<Work> work) {
     job.warned = 1;
     warn(message);
   }
-  const auto found = destinations_.find(work->destination);
-  if (found != destinations_.end()) {
-    found->second->deferred.push(job);
-    schedule(*found->second);
+  if (auto* const found = find_destination(work->destination)) {
+    found->deferred.push(job);
+    schedule(*found);
   }
   const auto sharing = shared_.find(job.id);
   // Reports go out when nothing of the message is under way any more, so that there is one bounce and not several.

@@ -75,7 +75,7 @@ void Manager::read_backlog() {
     std::vector<CompactId> batch;
     for (; batch.size() < kBatch && backlog_at_ < backlog_.size() && skipped < kSkipAtOnce; ++backlog_at_) {
       const auto& id = backlog_[backlog_at_];
-      if (known_.insert(id).second)
+      if (known_.insert(Known(id)))
         batch.push_back(id);
       else
         ++skipped;

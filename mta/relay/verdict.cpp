@@ -33,9 +33,9 @@ void Manager::expire(Destination& d, const smtp::Reply& reply) {
 /// Tells each of the jobs that its attempt came to `reply`, a few at a time.
 void Manager::judge(Destination& d, std::vector<Job> jobs, const smtp::Reply& reply) {
   if (jobs.empty()) return;
-  d.judged += jobs.size();
+  d.judged += static_cast<std::uint32_t>(jobs.size());
   std::ranges::reverse(jobs);  // taken from the back
-  verdicts_.push_back({d.hop.key, std::move(jobs), reply});
+  verdicts_.push_back({d.key, std::move(jobs), reply});
   judge_soon();
 }
 
@@ -57,7 +57,7 @@ void Manager::judge_some() {
     const auto reply = verdict.reply;
     const auto key = verdict.destination;
     if (verdict.jobs.empty()) verdicts_.pop_front();
-    auto& d = *destinations_.at(key);
+    auto& d = *find_destination(key);
     --d.judged;
     if (auto work = open_work(d, job)) {
       const std::vector<smtp::RecipientResult> results(work->recipients.size(), {reply, smtp::Stage::connect});
@@ -80,7 +80,7 @@ void Manager::meet_deadlines() {
   std::erase_if(late, [&](const CompactId& id) { return !known_.contains(id); });
   if (late.empty()) return;
   const auto mine = [&](const Job& job) { return late.contains(job.id); };
-  for (auto& [key, d] : destinations_) {
+  for (const auto& [d] : destinations_) {
     auto jobs = d->ready.take_if(mine);
     for (auto& job : d->deferred.take_if(mine)) jobs.push_back(job);
     judge(*d, std::move(jobs), {450, "4.4.7 The time for delivery that was asked for is over"});

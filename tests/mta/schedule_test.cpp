@@ -25,62 +25,6 @@ spool::Envelope envelope(const Relay& relay, const std::string& to, const std::s
 
 }  // namespace
 
-TEST_CASE("retry times grow to their limit, a tenth more or less") {
-  using std::chrono::seconds;
-  CHECK(retry_after(seconds(60), seconds(14400), 1) >= 54);
-  CHECK(retry_after(seconds(60), seconds(14400), 1) <= 66);
-  CHECK(retry_after(seconds(60), seconds(14400), 3) >= 216);
-  CHECK(retry_after(seconds(60), seconds(14400), 60000) <= 15840);
-}
-
-TEST_CASE("lanes: one sender's thousand does not delay another's one") {
-  Lanes lanes;
-  Job job;
-  for (std::uint32_t i = 0; i < 1000; ++i) {
-    job.arrival = i;
-    job.lane = 1;
-    lanes.push(job);
-  }
-  job.lane = 2;
-  job.arrival = 5000;
-  lanes.push(job);
-  (void)lanes.pop();
-  const auto second = lanes.pop(), third = lanes.pop();
-  CHECK((second->arrival == 5000 || third->arrival == 5000));
-  Seconds last = 0;
-  while (const auto next = lanes.pop()) {
-    CHECK(next->arrival >= last);
-    last = next->arrival;
-  }
-  CHECK(lanes.empty());
-}
-
-TEST_CASE("lanes: the highest priority first, and turns within it") {
-  Lanes lanes;
-  Job job;
-  for (const auto& [precedence, lane] : {std::pair{9, 1}, {9, 1}, {9, 2}, {5, 3}, {12, 4}, {18, 5}}) {
-    job.precedence = static_cast<std::uint8_t>(precedence) & 0x1fU;
-    job.lane = static_cast<std::uint8_t>(lane);
-    lanes.push(job);
-  }
-  std::vector<int> order;
-  while (const auto next = lanes.pop()) order.push_back(next->lane);
-  CHECK(order == std::vector<int>{5, 4, 1, 2, 1, 3});
-}
-
-TEST_CASE("an allowance comes back evenly, and is not saved up") {
-  Allowance none(std::nullopt), some(config::Rate{.count = 60, .time = 60s});
-  const SteadyTime start(1h);
-  CHECK(none.left(start) > 1000000);
-  CHECK(some.left(start) == 1);
-  some.take();
-  CHECK(some.left(start + 500ms) == 0);
-  CHECK(some.left(start + 1001ms) == 1);
-  some.take();
-  CHECK(some.left(start + 100s) == 1);
-  CHECK(some.full(start + 100s));
-}
-
 TEST_CASE("MT-PRIORITY: urgent mail is sent before what waited longer, and the peer is told") {
   std::atomic<bool> open = false;
   Sink sink([&](const std::string& line) -> std::string {

@@ -127,6 +127,8 @@ Rows host_rows() {
       row<&Settings::dns, &Dns::tries>("dns.tries", "Tries at each server."),
       row<&Settings::dns, &Dns::records>("dns.records", "Records used of one answer; the rest is ignored."),
       row<&Settings::dns, &Dns::cnames>("dns.cnames", "Longest chain of CNAME records followed."),
+      row<&Settings::dns, &Dns::trust_ad>(
+          "dns.trust_ad", "Whether name servers on other hosts are believed that an answer is authentic (DNSSEC)."),
   };
 }
 

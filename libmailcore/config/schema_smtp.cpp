@@ -176,6 +176,7 @@ Rows smtp_rows() {
           "relay.source_address", "Addresses to connect from, one per family; empty: the system's choice.",
           check_source_address),
       row<&Settings::relay, &Relay::tls>("relay.tls", "TLS with other hosts.", {"none", "opportunistic", "required"}),
+      row<&Settings::relay, &Relay::dane>("relay.dane", "Whether certificates are verified by DANE (RFC 7672)."),
       row<&Settings::relay, &Relay::private_targets>("relay.private_targets",
                                                      "Whether MX that point into private networks are used."),
       row<&Settings::relay, &Relay::ipv6>("relay.ipv6", "Whether IPv6 is used."),

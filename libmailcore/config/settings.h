@@ -53,6 +53,7 @@ struct Dns {
   unsigned tries = 3;
   std::size_t records = 1000;  ///< More in one answer is cut off there.
   unsigned cnames = 8;         ///< Longest chain of CNAMEs that is followed.
+  bool trust_ad = false;       ///< What servers on other hosts say of DNSSEC is believed.
 };
 
 struct Spool {
@@ -175,6 +176,7 @@ struct Relay {
   Table transports;                   ///< NAME = transport: what routes may name.
   Strings source_address;             ///< One per address family; empty: the system's choice.
   std::string tls = "opportunistic";  ///< none, opportunistic, required
+  bool dane = true;                   ///< RFC 7672, where the name servers are trusted.
   bool private_targets = false;       ///< MX that point to loopback and private networks are used.
   bool ipv6 = true;
   std::string address_family = "ipv6";  ///< ipv6, ipv4 (which is tried first), ipv6-only, ipv4-only

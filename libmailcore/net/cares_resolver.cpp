@@ -40,12 +40,14 @@ struct CaresResolver::Impl {
     DnsType type;
     std::string name;
     DnsLimits limits;
+    bool trusted;  // the AD bit counts
     DnsCallback callback;
     std::shared_ptr<Question> held_by_cares;
   };
 
   Status open();
   Status set_servers();
+  bool servers_are_local() const;
   void process(ares_socket_t readable, ares_socket_t writable) {
     ares_process_fd(channel, readable, writable);
     arm();
@@ -62,6 +64,7 @@ struct CaresResolver::Impl {
 
   Loop& loop;
   config::Dns settings;
+  bool trusted = false;
   ares_channel channel = nullptr;
   std::map<ares_socket_t, Watches> watches;
   Timer timer;
@@ -78,7 +81,24 @@ Status CaresResolver::Impl::open() {
   const int mask = ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
   if (const int status = ares_init_options(&channel, &options, mask); status != ARES_SUCCESS)
     return fail(Error::Kind::temporary, concat({"DNS: ", ares_strerror(status)}));
-  return settings.servers.empty() ? Status{} : set_servers();
+  if (!settings.servers.empty()) MAIL_CHECK(set_servers());
+  trusted = settings.trust_ad || servers_are_local();
+  return {};
+}
+
+/// Nobody on the way can put a bit into their answers.
+bool CaresResolver::Impl::servers_are_local() const {
+  ares_addr_port_node* servers = nullptr;
+  if (ares_get_servers_ports(channel, &servers) != ARES_SUCCESS) return false;
+  const std::unique_ptr<ares_addr_port_node, Freed<ares_free_data>> owner(servers);
+  const auto local = [](const ares_addr_port_node& server) {
+    constexpr unsigned char kLoopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    if (server.family == AF_INET) return reinterpret_cast<const unsigned char*>(&server.addr.addr4)[0] == 127;
+    return std::memcmp(&server.addr.addr6, kLoopback6, sizeof kLoopback6) == 0;
+  };
+  for (const auto* server = servers; server != nullptr; server = server->next)
+    if (!local(*server)) return false;
+  return servers != nullptr;
 }
 
 Status CaresResolver::Impl::set_servers() {
@@ -121,6 +141,7 @@ void CaresResolver::Impl::on_answer(void* argument, int status, int, unsigned ch
   if (status == ARES_SUCCESS && octets != nullptr) {
     result = parse_dns_answer({reinterpret_cast<char*>(octets), static_cast<std::size_t>(count)}, question->type,
                               question->name, question->limits);
+    if (result && !question->trusted) result->authentic = false;
   } else {
     result = fail(Error::Kind::temporary,
                   concat({to_string(question->type), " ", question->name, ": ", ares_strerror(status)}));
@@ -155,8 +176,13 @@ Result<std::unique_ptr<CaresResolver>> CaresResolver::open(Loop& loop, const con
 }
 
 std::unique_ptr<Resolver::Query> CaresResolver::ask(DnsType type, std::string_view name, DnsCallback callback) {
-  auto question = std::make_shared<Impl::Question>(Impl::Question{
-      impl_->loop, type, {}, {impl_->settings.records, impl_->settings.cnames}, std::move(callback), nullptr});
+  auto question = std::make_shared<Impl::Question>(Impl::Question{impl_->loop,
+                                                                  type,
+                                                                  {},
+                                                                  {impl_->settings.records, impl_->settings.cnames},
+                                                                  impl_->trusted,
+                                                                  std::move(callback),
+                                                                  nullptr});
   auto query = std::make_unique<CaresQuery>([question] { question->callback = nullptr; });
   const auto refuse = [&](std::string_view why) {
     Error error{Error::Kind::permanent, concat({to_string(type), " ", printable(name), ": ", why}), 0};

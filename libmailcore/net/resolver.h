@@ -30,7 +30,7 @@ struct DnsAnswer {
                                      ///< names, lower case, no final dot.
   std::vector<TlsaRecord> tlsa;
   std::string canonical_name;   ///< Where the CNAMEs ended; the name asked for where there was none.
-  bool authentic = false;       ///< AD bit: the server says that it validated. Trust it only from a local server.
+  bool authentic = false;       ///< AD bit of a server that is trusted: it has validated the answer (DNSSEC).
   std::chrono::seconds ttl{0};  ///< The least of the records'.
 };
 

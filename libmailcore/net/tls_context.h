@@ -25,6 +25,7 @@ struct TlsaRecord {
 /// What a client asks of the server's certificate.
 struct TlsPeer {
   std::string hostname;  ///< SNI, and the name to verify. An address literal is verified as such, and no SNI is sent.
+  std::string alias{};   ///< With dane: another name that the certificate may have (RFC 7672 section 3.2.2).
   enum class Verify {
     none,      ///< Opportunistic (RFC 7435): any certificate; TlsInfo says whether it would have verified.
     required,  ///< Chain and name must verify.

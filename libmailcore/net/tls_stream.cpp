@@ -41,6 +41,7 @@ bool set_expectations(SSL* ssl, const TlsPeer& peer) {
   if (!address && !peer.hostname.empty() && SSL_set_tlsext_host_name(ssl, peer.hostname.c_str()) != 1) return false;
   if (peer.verify == TlsPeer::Verify::dane) {
     if (SSL_dane_enable(ssl, peer.hostname.c_str()) != 1) return false;
+    if (!peer.alias.empty() && SSL_add1_host(ssl, peer.alias.c_str()) != 1) return false;
     int usable = 0;
     for (const auto& record : peer.tlsa)
       usable += SSL_dane_tlsa_add(ssl, record.usage, record.selector, record.matching,

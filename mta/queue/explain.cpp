@@ -50,6 +50,12 @@ std::string remote_text(const config::Settings& settings, const relay::NextHop& 
                  source.empty() ? "" : ", from " + join(source, " or "), family_word(hop.family), "\n"});
 }
 
+std::string dane_text(const relay::Dane* dane) {
+  if (dane == nullptr) return {};
+  if (dane->records.empty()) return ", TLS required by DANE, whatever the certificate: no TLSA record that is usable";
+  return concat({", TLS required by DANE: ", decimal(dane->records.size()), " TLSA at ", dane->base});
+}
+
 std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop, int& code) {
   auto loop = net::Loop::open();
   if (!loop) return loop.error().text + "\n";
@@ -69,7 +75,8 @@ std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop
     }
     for (const auto& host : *targets)
       text += concat({"  host ", host.host_name, " at ", host.address.to_string(),
-                      hop.by_mx ? concat({", preference ", decimal(host.preference)}) : "", "\n"});
+                      hop.by_mx ? concat({", preference ", decimal(host.preference)}) : "", dane_text(host.dane.get()),
+                      "\n"});
   });
   while (!done) (*loop)->run_once(std::chrono::seconds(1));
   return text;

@@ -165,7 +165,7 @@ void Manager::learned(Destination& d, Targets targets) {
 
 const HostAddress* Manager::pick_host(const Destination& d) const {
   for (const auto& host : d.awake->hosts) {
-    const auto dead = dead_hosts_.find(host.address.to_string());
+    const auto dead = dead_hosts_.find(host.text());
     if (dead == dead_hosts_.end() || dead->second <= s_.loop.now()) return &host;
   }
   return nullptr;
@@ -387,7 +387,7 @@ void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply
                {"host", host.host_name},
                {"address", host.address.to_string()},
                {"reply", reply.line()}});
-    dead_hosts_[host.address.to_string()] = s_.loop.now() + kDeadFor;
+    dead_hosts_[host.text()] = s_.loop.now() + kDeadFor;
     d.window = std::max(1.0F, d.window / 2);
     if (d.connections() > 0) return;  // another one is open or still being tried
     if (pick_host(d) != nullptr) return open_connections(d);

@@ -247,8 +247,8 @@ class Manager final : public Outbound::Owner {
   };
   std::deque<Verdict> verdicts_;
   bool judging_ = false;
-  std::set<std::pair<Seconds, CompactId>> deadlines_;  // DELIVERBY
-  std::unordered_map<std::string, SteadyTime> dead_hosts_;
+  std::set<std::pair<Seconds, CompactId>> deadlines_;       // DELIVERBY
+  std::unordered_map<std::string, SteadyTime> dead_hosts_;  // by HostAddress::text()
   std::unordered_map<const Outbound*, std::pair<Destination*, SteadyTime>> connections_;
   std::size_t connection_count_ = 0;
   std::size_t under_way_ = 0;  // parcels and submissions without an answer yet

@@ -69,7 +69,7 @@ void Outbound::on_tls_started() {
 void Outbound::on_closed(net::CloseReason reason) {
   if (phase_ == Phase::over) return;
   const auto why = connection_->error_text().empty() ? std::string(net::to_string(reason)) : connection_->error_text();
-  if (phase_ == Phase::tls && hop_.tls == TlsMode::opportunistic && !without_tls_) {
+  if (phase_ == Phase::tls && hop_.tls == TlsMode::opportunistic && !tls_required() && !without_tls_) {
     // RFC 7435 section 3: where TLS does not come about mail still goes, in clear, as it would have without the offer.
     log_event(LogLevel::info, "tls_failed",
               {{"host", host_.host_name}, {"address", host_.address.to_string()}, {"why", why}, {"next", "clear"}});
@@ -159,7 +159,7 @@ void Outbound::handle(const smtp::Ready&) {
       session_->start_tls();
       return;
     }
-    if (hop_.tls == TlsMode::required)
+    if (tls_required())
       return over(smtp::Stage::hello,
                   {451, tls_context() ? concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})
                                       : std::string(kNoTlsHere)});
@@ -170,14 +170,24 @@ void Outbound::handle(const smtp::Ready&) {
 
 void Outbound::handle(const smtp::StartTls&) {
   phase_ = Phase::tls;
-  const auto verify = hop_.tls == TlsMode::required ? net::TlsPeer::Verify::required : net::TlsPeer::Verify::none;
-  connection_->start_tls(tls_context(),
-                         net::TlsPeer{.hostname = host_.host_name, .verify = verify, .tlsa = {}, .alpn = {}});
+  connection_->start_tls(tls_context(), tls_peer());
+}
+
+net::TlsPeer Outbound::tls_peer() const {
+  net::TlsPeer peer{.hostname = host_.host_name, .verify = net::TlsPeer::Verify::none, .tlsa = {}, .alpn = {}};
+  if (hop_.tls == TlsMode::required) peer.verify = net::TlsPeer::Verify::required;
+  if (host_.dane) peer.hostname = host_.dane->base;
+  if (host_.dane && !host_.dane->records.empty()) {
+    peer.verify = net::TlsPeer::Verify::dane;
+    peer.alias = host_.dane->domain;
+    peer.tlsa = host_.dane->records;
+  }
+  return peer;
 }
 
 void Outbound::handle(const smtp::TlsRefused& event) {
   without_tls_ = true;  // Ready follows
-  if (hop_.tls == TlsMode::required)
+  if (tls_required())
     over(smtp::Stage::hello,
          {451, concat({"4.7.4 TLS is required, and ", host_.host_name, " refused it: ", event.reply.line()})});
 }
@@ -311,7 +321,9 @@ std::string Outbound::tls_description() const {
   if (!tls()) return {};
   const auto info = connection_->tls_info();
   if (!info) return {};
-  return concat({info->version, " ", info->cipher, info->peer_verified ? " verified" : " unverified"});
+  const bool dane = host_.dane && !host_.dane->records.empty();
+  return concat({info->version, " ", info->cipher, info->peer_verified ? " verified" : " unverified",
+                 info->peer_verified && dane ? " by DANE" : ""});
 }
 
 }  // namespace mail::relay

@@ -75,7 +75,7 @@ class Outbound final : private net::Connection::Handler {
   const smtp::Offered& offered() const { return session_->offered(); }
   bool tls() const { return connection_ && connection_->is_tls(); }
   bool verified() const;  ///< By TLS, with a certificate for the host's name that a trusted authority has signed.
-  /// "TLSv1.3 TLS_AES_256_GCM_SHA384 verified", "TLSv1.2 … unverified", empty in clear.
+  /// "TLSv1.3 TLS_AES_256_GCM_SHA384 verified", "... verified by DANE", "TLSv1.2 … unverified", empty in clear.
   std::string tls_description() const;
   std::size_t under_way() const { return parcels_.size(); }
   std::uint64_t sent() const { return sent_; }
@@ -103,6 +103,8 @@ class Outbound final : private net::Connection::Handler {
   void handle(const smtp::SessionOver& event);
   void handle(const smtp::SendOctets& event);
   std::shared_ptr<const net::TlsContext> tls_context() const;
+  bool tls_required() const { return hop_.tls == TlsMode::required || host_.dane; }
+  net::TlsPeer tls_peer() const;
   void begin_authentication();
   bool feed_body();
   void arm_timeout();

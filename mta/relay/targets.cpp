@@ -35,6 +35,7 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote) {
   hop.family = family_of(settings, transport);
   hop.tls = parse_tls_mode(transport != nullptr && !transport->tls.empty() ? transport->tls : settings.tls)
                 .value_or(TlsMode::opportunistic);
+  hop.dane = settings.dane && (hop.tls == TlsMode::opportunistic || hop.tls == TlsMode::required);
   if (transport == nullptr || transport->kind == config::Transport::Kind::mx) {
     hop.key = hop.host = transport == nullptr || transport->domain.empty() ? remote.domain : transport->domain;
     // A route with options is a queue of its own beside the one without.
@@ -55,8 +56,9 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote) {
 }
 
 NextHop without_tls_policy(NextHop hop) {
-  if (hop.tls != TlsMode::required || hop.authenticate()) return hop;
+  if ((hop.tls != TlsMode::required && !hop.dane) || hop.authenticate()) return hop;
   hop.tls = TlsMode::opportunistic;
+  hop.dane = false;
   hop.beside = hop.key;
   hop.key += " (TLS-Required: No)";
   return hop;
@@ -80,10 +82,15 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     std::string name;
     std::uint16_t preference;
     std::vector<IpAddress> v6, v4;
+    bool authentic = true;    // by DNSSEC: all that was said of its addresses
+    std::string canonical{};  // where its CNAMEs lead
+    std::shared_ptr<const Dane> dane{};
+    bool barred = false;  // what DANE asks of it cannot be known now
   };
   std::vector<Host> hosts;
   std::size_t open_questions = 0;
   bool temporary = false;  // some address could not be asked for
+  bool authentic = true;   // by DNSSEC: that these are the domain's hosts
   std::string last_error;
 
   Impl(net::Loop& l, net::Resolver& r, NextHop h, TargetRules t, Callback c)
@@ -141,6 +148,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     // RFC 7505 section 3: a null MX stands alone; beside others it is ignored.
     if (std::ranges::all_of(result->mx, [](const auto& mx) { return mx.exchange.empty(); }))
       return finish(refuse(556, concat({"5.1.10 The domain ", hop.host, " takes no mail (null MX)"})));
+    authentic = result->authentic;
     auto records = std::move(result->mx);
     std::erase_if(records, [](const auto& mx) { return mx.exchange.empty(); });
     static thread_local std::minstd_rand random{std::random_device{}()};
@@ -168,9 +176,44 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     if (result) {
       auto& to = type == net::DnsType::a ? hosts[host].v4 : hosts[host].v6;
       to = std::move(result->addresses);
+      hosts[host].authentic = hosts[host].authentic && result->authentic;
+      hosts[host].canonical = result->canonical_name;
     } else {
       if (result.error().kind == Error::Kind::temporary) temporary = true;
       last_error = result.error().text;
+    }
+    if (--open_questions == 0) ask_tlsa();
+  }
+
+  /// For the hosts whose name and addresses are authentic (RFC 7672 section 2.2): where an answer can be forged, TLSA
+  /// records prove nothing, and are not asked for.
+  void ask_tlsa() {
+    std::vector<std::size_t> wanted;
+    for (std::size_t i = 0; i < hosts.size() && hop.dane && authentic; ++i)
+      if (hosts[i].authentic && !(hosts[i].v4.empty() && hosts[i].v6.empty())) wanted.push_back(i);
+    if (wanted.empty()) return finish(ordered());
+    open_questions = wanted.size();
+    for (const auto i : wanted) ask_tlsa_at(i, hosts[i].canonical.empty() ? hosts[i].name : hosts[i].canonical);
+  }
+  void ask_tlsa_at(std::size_t host, const std::string& base) {
+    ask(net::DnsType::tlsa, concat({"_", decimal(hop.port), "._tcp.", base}),
+        [this, host, base](net::DnsResult result) { on_tlsa(host, base, std::move(result)); });
+  }
+
+  void on_tlsa(std::size_t at, const std::string& base, net::DnsResult result) {
+    auto& host = hosts[at];
+    if (result && result->authentic && !result->tlsa.empty()) {
+      auto dane = std::make_shared<Dane>(Dane{base, hop.host, {}});
+      for (auto& record : result->tlsa)  // PKIX-TA and PKIX-EE are of no use here (RFC 7672 section 3.1.3)
+        if ((record.usage == 2 || record.usage == 3) && dane->records.size() < kMostTlsa)
+          dane->records.push_back(std::move(record));
+      host.dane = std::move(dane);
+    } else if (!result && result.error().kind != Error::Kind::not_found) {
+      // Somebody may be hiding the records: this host is as good as dead (RFC 7672 section 2.1.2).
+      host.barred = temporary = true;
+      last_error = result.error().text;
+    } else if (!iequals(base, host.name)) {
+      return ask_tlsa_at(at, host.name);  // not at the end of the CNAMEs: at their beginning (section 2.2.3)
     }
     if (--open_questions == 0) finish(ordered());
   }
@@ -194,7 +237,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     std::vector<HostAddress> found;
     bool only_private = false;
     for (const auto& host : hosts) {
-      if (own_preference && host.preference >= *own_preference) continue;
+      if (host.barred || (own_preference && host.preference >= *own_preference)) continue;
       const bool v4_first = hop.family == Family::ipv4_first;
       for (const auto* addresses : {v4_first ? &host.v4 : &host.v6, v4_first ? &host.v6 : &host.v4}) {
         for (const auto& address : *addresses) {
@@ -203,7 +246,8 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
             continue;
           }
           if (found.size() < kMostAddresses)
-            found.push_back({host.name, {.ip = address, .port = hop.port, .unix_path = {}}, host.preference});
+            found.push_back(
+                {host.name, {.ip = address, .port = hop.port, .unix_path = {}}, host.preference, host.dane});
         }
       }
     }

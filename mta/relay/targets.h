@@ -37,6 +37,7 @@ struct NextHop {
   std::string unix_path;  ///< Not empty: a Unix socket.
   bool lmtp = false;
   TlsMode tls = TlsMode::opportunistic;
+  bool dane = false;  ///< TLSA records are asked for (RFC 7672).
   Family family = Family::ipv6_first;
   /// The route or smart host: with whom to log in, where to connect from. Null: by MX, nothing special.
   route::TransportPtr transport;
@@ -47,18 +48,28 @@ struct NextHop {
 };
 /// What the router said, and what the settings add where its transport says nothing.
 NextHop next_hop(const config::Relay& settings, const route::Remote& remote);
-/// The same way for a message that says TLS-Required: No (RFC 8689 section 4.2.2): where TLS was required it is now
-/// opportunistic, in a queue of its own. Hosts that we log in to, or that speak TLS from the first octet, stay as they
-/// are.
+/// The same way for a message that says TLS-Required: No (RFC 8689 section 4.2.2): where TLS was required, or DANE may
+/// ask for it, it is now opportunistic, in a queue of its own. Hosts that we log in to, or that speak TLS from the
+/// first octet, stay as they are.
 NextHop without_tls_policy(NextHop hop);
 /// The first of these addresses that is of the same family as `to`; nothing where there is none.
 std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to);
+
+/// What DANE asks of a host's certificate.
+struct Dane {
+  std::string base;    ///< The name the records were found at: for SNI, and for DANE-TA in the certificate.
+  std::string domain;  ///< The next hop's, which may be there too; empty: the same.
+  std::vector<net::TlsaRecord> records;  ///< DANE-TA and DANE-EE. None: TLS is needed, and any certificate will do.
+};
 
 /// One address to connect to.
 struct HostAddress {
   std::string host_name;  ///< The MX or host the address belongs to; for TLS and for reports ("dns; mx.example.org").
   net::SocketAddress address;
   std::uint16_t preference = 0;
+  std::shared_ptr<const Dane> dane{};  ///< Null: it has no TLSA records, or they are not authentic.
+  /// Name and address: what fails under one name (a certificate) may be well under another.
+  std::string text() const { return host_name + " " + address.to_string(); }
 };
 
 /// What a look-up takes into account beside the DNS.
@@ -71,6 +82,7 @@ struct TargetRules {
 /// Limits that keep a hostile zone cheap (threats: 1,000 MX).
 inline constexpr std::size_t kMostMxHosts = 16;
 inline constexpr std::size_t kMostAddresses = 32;
+inline constexpr std::size_t kMostTlsa = 20;  // of one host
 
 /// The hosts in order, at least one; or the reply that the recipients of the domain get: 4xx where it may pass (DNS
 /// does not answer), 5xx where it will not (no such domain, null MX, we are the best MX ourselves).

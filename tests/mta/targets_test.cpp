@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/strings.h"
+
 using namespace mail;
 using namespace mail::relay;
 using net::DnsType;
@@ -113,6 +115,81 @@ TEST_CASE("a thousand MX cost no more than a few") {
   REQUIRE(targets);
   CHECK(targets->size() == kMostMxHosts);
   CHECK(targets->front().host_name == "m0.example");
+}
+
+TEST_CASE("TLSA records of hosts whose names and addresses are authentic (RFC 7672 section 2.2)") {
+  Zone zone;
+  bool authentic = true;
+  const auto host = [&](const std::string& name, const std::string& ip, const std::string& canonical = {}) {
+    net::DnsAnswer answer;
+    answer.addresses = {*IpAddress::parse(ip)};
+    answer.authentic = authentic;
+    answer.canonical_name = canonical.empty() ? name : canonical;
+    zone.resolver.add(DnsType::a, name, std::move(answer));
+  };
+  const auto mx = [&](const std::string& domain, std::vector<net::MxRecord> records) {
+    net::DnsAnswer answer;
+    answer.mx = std::move(records);
+    answer.authentic = authentic;
+    zone.resolver.add(DnsType::mx, domain, std::move(answer));
+  };
+  const auto tlsa = [&](const std::string& base, std::vector<net::TlsaRecord> records) {
+    net::DnsAnswer answer;
+    answer.tlsa = std::move(records);
+    answer.authentic = authentic;
+    zone.resolver.add(DnsType::tlsa, "_25._tcp." + base, std::move(answer));
+  };
+  const auto words = [&](const std::string& domain) {
+    const auto targets = zone.look_up(domain);
+    if (!targets) return targets.error().line();
+    std::string text;
+    for (const auto& h : *targets)
+      text +=
+          concat({h.host_name, "=", h.dane ? concat({h.dane->base, ":", decimal(h.dane->records.size())}) : "-", " "});
+    return text;
+  };
+  zone.relay.ipv6 = false;
+  const net::TlsaRecord end_entity{3, 1, 1, std::string(32, 'x')}, pkix{1, 1, 1, std::string(32, 'x')};
+  mx("safe.example", {{10, "a.example"}, {20, "b.example"}, {30, "c.example"}, {40, "d.example"}});
+  host("a.example", "192.0.2.1");
+  tlsa("a.example", {end_entity, pkix});
+  host("b.example", "192.0.2.2");  // without TLSA
+  host("c.example", "192.0.2.3");
+  tlsa("c.example", {pkix});
+  host("d.example", "192.0.2.4");  // what it asks for cannot be known: it is passed over
+  zone.resolver.add_error(DnsType::tlsa, "_25._tcp.d.example",
+                          Error{Error::Kind::temporary, "TLSA d.example: silence", 0});
+  CHECK(words("safe.example") == "a.example=a.example:1 b.example=- c.example=c.example:0 ");
+  mx("dark.example", {{10, "d.example"}});
+  CHECK(words("dark.example") == "451 4.4.3 TLSA d.example: silence");
+  // At the end of the CNAMEs, else at their beginning.
+  mx("alias.example", {{10, "e.example"}, {20, "f.example"}});
+  host("e.example", "192.0.2.5", "real.example");
+  tlsa("real.example", {end_entity});
+  tlsa("e.example", {pkix});
+  host("f.example", "192.0.2.6", "plain.example");
+  tlsa("f.example", {end_entity});
+  CHECK(words("alias.example") == "e.example=real.example:1 f.example=f.example:1 ");
+  zone.relay.dane = false;
+  CHECK(words("alias.example") == "e.example=- f.example=- ");
+  zone.relay.dane = true;
+  zone.relay.tls = "none";
+  CHECK(words("alias.example") == "e.example=- f.example=- ");
+  zone.relay.tls = "opportunistic";
+  authentic = false;
+  mx("forged.example", {{10, "a.example"}});
+  CHECK(words("forged.example") == "a.example=- ");
+  host("g.example", "192.0.2.7");
+  authentic = true;
+  mx("loose.example", {{10, "g.example"}});
+  tlsa("g.example", {end_entity});
+  CHECK(words("loose.example") == "g.example=- ");
+  // TLS-Required: No asks for none, in a queue of its own.
+  const auto hop = without_tls_policy(next_hop(zone.relay, {"safe.example"}));
+  CHECK(hop.key == "safe.example (TLS-Required: No)");
+  const auto targets = zone.look_up(hop);
+  REQUIRE(targets);
+  CHECK(targets->front().dane == nullptr);
 }
 
 TEST_CASE("a transport becomes the next hop") {

@@ -36,6 +36,8 @@ int run_daemon(const config::Settings& settings, const DaemonOptions& options) {
       endpoints.push_back(std::move(*endpoint));
     }
   }
+  // A socket of systemd needs no address here.
+  if (endpoints.empty() && net::Server::started_by_systemd_socket()) endpoints.emplace_back();
   for (auto& endpoint : endpoints) service_options.listeners.push_back({endpoint, "lmtp", false, 0});
   service_options.no_listeners = endpoints.empty();
   service_options.settings.limits.connections = std::min(settings.limits.connections, settings.lmtp.connections);

@@ -93,6 +93,8 @@ std::vector<Listen> listeners_of(const std::string& inetd_service, const std::st
   for (const auto& address : addresses) out.push_back({.endpoint = address, .name = name});
   for (const auto& address : tls_addresses)
     out.push_back({.endpoint = address, .name = tls_name, .implicit_tls = true});
+  if (out.empty() && Server::started_by_systemd_socket())
+    return {{.endpoint = {}, .name = name}, {.endpoint = {}, .name = tls_name, .implicit_tls = true}};
   return out;
 }
 

@@ -58,7 +58,8 @@ class CommandLine {
 };
 
 /// The listeners of a protocol that has a service in clear text, with STARTTLS, and one under TLS from the start: one
-/// for each address, or alone that of `inetd_service` where there is such a word.
+/// for each address, or alone that of `inetd_service` where there is such a word. Without any address both by their
+/// names, for sockets of systemd.
 std::vector<Listen> listeners_of(const std::string& inetd_service, const std::string& name,
                                  const config::Endpoints& addresses, const std::string& tls_name,
                                  const config::Endpoints& tls_addresses);

@@ -12,6 +12,12 @@ std::vector<net::Listen> listeners_of(const config::Settings& settings) {
   add(settings.smtp.listen, "smtp", false, Service::smtp);
   add(settings.smtp.submission, "submission", false, Service::submission);
   add(settings.smtp.submissions, "submissions", true, Service::submissions);
+  if (!listeners.empty() || !net::Server::started_by_systemd_socket()) return listeners;
+  // systemd's sockets alone: they are known by their names.
+  const config::Endpoints unknown(1);
+  add(unknown, "smtp", false, Service::smtp);
+  add(unknown, "submission", false, Service::submission);
+  add(unknown, "submissions", true, Service::submissions);
   return listeners;
 }
 

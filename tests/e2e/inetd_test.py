@@ -101,6 +101,32 @@ def test_systemd_sockets(chain):
             kill(process)
 
 
+def test_systemd_sockets_need_no_address(chain):
+    """As after `systemctl enable relais-imap.socket` with a configuration that names no address: the socket's name is enough."""
+    need("systemd-socket-activate")
+    alone(chain)
+    base = free_base()
+    bare = chain.write("bare.toml", "[smtp]\nlisten = []\nsubmission = []\nsubmissions = []\n[imap]\nlisten = []\ntls_listen = []\n"
+                       f"[pop3]\nlisten = []\ntls_listen = []\n[lmtp]\nlisten = []\n[spool]\ndirectory = '{chain.folder('bare')}/spool'\n", 0o644)
+    config = ["-c", chain["CONFIG"], "--overlay", bare]
+    services = [("submission", "mta", ["serve"], "220 "), ("pop3", "pop3d", [], "+OK"), ("imap", "imapd", [], "* OK"), ("lmtp", "mda", ["--daemon"], "220 ")]
+    processes = [activate(chain, base + i, name, program(chain, which), *more, *config) for i, (name, which, more, _) in enumerate(services)]
+
+    def greeting(port):
+        try:
+            with socket.create_connection(("127.0.0.1", port), 20) as s:
+                return s.recv(4).decode()
+        except OSError:
+            return ""
+
+    try:
+        for i, (name, _, _, hello) in enumerate(services):
+            wait_until(lambda: greeting(base + i).startswith(hello.rstrip()), f"the greeting of {name}")
+    finally:
+        for process in processes:
+            kill(process)
+
+
 def test_systemd_inetd_mode(chain):
     need("systemd-socket-activate")
     alone(chain)

@@ -359,5 +359,5 @@ TEST_CASE("HTML of a stranger takes time in proportion") {
   const auto began = std::chrono::steady_clock::now();
   CHECK(html_to_text(titles).empty());
   CHECK_FALSE(html_to_text(concat({"<a href=\"", links, "x\">", links, "</a>"})).empty());
-  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(20));  // in the square of it: minutes
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(60));  // in the square of it: minutes
 }

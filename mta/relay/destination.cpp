@@ -66,18 +66,22 @@ Words::Kept Words::shared(std::string text) {
     if (auto kept = found->second.lock()) return kept;
     texts_.erase(found);
   }
-  auto kept = std::make_shared<const std::string>(std::move(text));
-  texts_.emplace(*kept, kept);
+  auto kept = std::make_shared<const std::string>(text);
+  texts_.emplace(std::move(text), kept);
   return kept;
 }
 
 Words::Kept Words::keep(const smtp::Reply& reply, const std::string& destination) {
   auto text = reply.line();
   if (destination.size() >= kShortest) text = replace_all(text, destination, kGap);
-  if (texts_.size() >= kMostTexts && !texts_.contains(text) && refused_++ % kMostTexts == 0)
-    std::erase_if(texts_, [](const auto& entry) { return entry.second.expired(); });
-  if (texts_.size() >= kMostTexts && !texts_.contains(text))
-    text = concat({decimal(reply.code), " ", reply.status(), " (the log has more)"});
+  if (texts_.size() >= kMostTexts && !texts_.contains(text)) {
+    // Where all are in use still, it is not worth the search to ask again soon.
+    if (refused_ == 0 || ++refused_ > kMostTexts) {
+      std::erase_if(texts_, [](const auto& entry) { return entry.second.expired(); });
+      refused_ = texts_.size() >= kMostTexts ? 1 : 0;
+    }
+    if (texts_.size() >= kMostTexts) text = concat({decimal(reply.code), " ", reply.status(), " (the log has more)"});
+  }
   return shared(std::move(text));
 }
 

@@ -46,8 +46,8 @@ class Words {
 
  private:
   Kept shared(std::string text);
-  std::unordered_map<std::string_view, std::weak_ptr<const std::string>> texts_;  // views of what they point to
-  std::size_t refused_ = 0;                                                       // since there was no room
+  std::unordered_map<std::string, std::weak_ptr<const std::string>> texts_;
+  std::size_t refused_ = 0;  // since there was no room
 };
 
 /// A hundred thousand of them may wait: what a sleeping one needs is here, all else is behind a pointer.

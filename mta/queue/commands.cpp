@@ -143,7 +143,10 @@ int change(Context& c, const std::vector<spool::Box>& boxes, std::string_view wh
       worst = complain(count.error().text, net::exit_code(count.error()));
   });
   if (code != net::kExitOk) return code;
-  std::cout << changed << " " << what << "\n";
+  if (c.json)
+    std::cout << "{\"selected\": " << asked << ", \"changed\": " << changed << "}\n";
+  else
+    std::cout << changed << " " << what << "\n";
   if (worst != net::kExitOk) return worst;
   return changed == asked ? net::kExitOk : net::kExitTemporary;
 }
@@ -160,7 +163,11 @@ int flush_some(Context& c) {
   auto spool = open_spool(settings->spool.directory);
   if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
   if (auto done = flush(*spool, c.argument); !done) return complain(done.error().text, net::exit_code(done.error()));
-  if (!spool::relay_runs(*spool)) std::cout << "mta relay does not run; all is due when it starts\n";
+  const bool runs = spool::relay_runs(*spool);
+  if (c.json)
+    std::cout << "{\"relay_runs\": " << (runs ? "true" : "false") << "}\n";
+  else if (!runs)
+    std::cout << "mta relay does not run; all is due when it starts\n";
   return net::kExitOk;
 }
 
@@ -208,12 +215,12 @@ void add_commands(CLI::App& app, std::function<std::optional<config::Settings>()
   queue_command->require_subcommand(1)->fallthrough();
   const auto selecting = [&](const char* name, const char* text, auto act) {
     auto* command = add(*queue_command, name, text, act);
+    command->add_flag("--json", context->json, "For programs");
     add_selection(*command, context->selection);
     return command;
   };
-  for (auto* command : {selecting("list", "Messages that wait, oldest first", list),
-                        selecting("show", "Envelope, attempts and header of messages", show)})
-    command->add_flag("--json", context->json, "For programs");
+  selecting("list", "Messages that wait, oldest first", list);
+  selecting("show", "Envelope, attempts and header of messages", show);
   const auto changing = [&](const char* name, const char* text, auto act) {
     auto* command = selecting(name, text, act);
     command->add_flag("--all", context->selection.all, "All messages");
@@ -230,8 +237,9 @@ void add_commands(CLI::App& app, std::function<std::optional<config::Settings>()
   changing("move", "Send messages to another address instead", move_some)
       ->add_option("--to", context->argument, "The address")
       ->required();
-  add(*queue_command, "flush", "Try everything now, or all for one destination", flush_some)
-      ->add_option("destination", context->argument, "Domain, or host:port of a route");
+  auto* flush_command = add(*queue_command, "flush", "Try everything now, or all for one destination", flush_some);
+  flush_command->add_option("destination", context->argument, "Domain, @domain, or host:port of a route");
+  flush_command->add_flag("--json", context->json, "For programs");
   auto* trace_command = add(app, "trace", "The whole life of a message: from the log and the spool", trace_one);
   trace_command->add_option("what", context->argument, "An id, or an address")->required();
   trace_command->add_option("--log", context->log_file, "The log, where [log] target is not a file");

@@ -23,11 +23,6 @@ bool address_matches(std::string_view pattern, std::string_view address) {
   return iequals(pattern, address);
 }
 
-std::string_view domain_of(std::string_view address) {
-  const auto at = address.rfind('@');
-  return at == std::string_view::npos ? std::string_view() : address.substr(at + 1);
-}
-
 /// relay.status: destination → what was said last.
 std::map<std::string, std::string, ILess> destinations(const spool::Spool& spool) {
   std::map<std::string, std::string, ILess> found;
@@ -44,6 +39,11 @@ std::map<std::string, std::string, ILess> destinations(const spool::Spool& spool
 }
 
 }  // namespace
+
+std::string_view domain_of(std::string_view address) {
+  const auto at = address.rfind('@');
+  return at == std::string_view::npos ? std::string_view() : address.substr(at + 1);
+}
 
 std::string_view to_string(State state) {
   for (const auto& [value, name] : kStateNames)

@@ -20,6 +20,8 @@ enum class State {
   damaged,   ///< In spool/corrupt.
 };
 std::string_view to_string(State state);
+/// What stands behind the last `@`; empty where there is none.
+std::string_view domain_of(std::string_view address);
 std::optional<State> parse_state(std::string_view word);
 
 /// A message of the spool as an operator sees it.

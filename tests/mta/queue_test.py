@@ -5,6 +5,7 @@ usage: queue_test.py MTA [unittest arguments]
 """
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -193,11 +194,37 @@ class QueueTest(unittest.TestCase):
         self.queue("release", ids[0])
         self.queue("retry", ids[1])
         self.assertIn("does not run", self.queue("flush"))
+        self.assertEqual(json.loads(self.queue("retry", "--json", ids[1])), {"selected": 1, "changed": 1})
         self.queue("move", ids[3], "--to", "last@alive.example")
         alive = self.revive()
         self.server.start()
         self.wait(lambda: len(alive.messages) == 3 and len(self.sink.messages) == 1)
         self.wait(lambda: self.listed() == {})
+
+    def test_flush_of_a_destination_without_a_daemon(self):
+        self.start()
+        ids = self.send_four()
+        self.stop_daemon()
+        queue = os.path.join(self.server.directory, "spool", "queue")
+        later = b"retry %013d" % (time.time() + 7200)
+
+        def put_off():
+            for name in ids:
+                with open(os.path.join(queue, name), "rb+") as file:
+                    text = re.sub(rb"retry \d{13}", later, file.read(), count=1)
+                    file.seek(0)
+                    file.write(text)
+
+        def due():
+            return [name for name, entry in self.listed().items() if entry["next_attempt"] == 0]
+
+        for destination, expected in (("two.example", ids[1:2]), ("@two.example", ids[1:2]), ("@example", ids), ("wo.example", []),
+                                      ("@wo.example", []), (f"127.0.0.1:{self.dead}", ids), ("", ids)):
+            put_off()
+            self.assertEqual(due(), [])
+            answer = self.queue("flush", "--json", *([destination] if destination else []))
+            self.assertEqual(json.loads(answer), {"relay_runs": False})
+            self.assertEqual(due(), expected, destination)
 
     def test_many_changes_while_mail_flows(self):
         self.start()

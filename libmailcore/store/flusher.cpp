@@ -15,24 +15,12 @@ constexpr std::size_t kSingleMost = 16;
 }  // namespace
 
 Status SharedFlush::run(const std::function<Status()>& flush) {
-  std::unique_lock lock(mutex_);
-  const auto mine = next_;
-  for (;;) {
-    if (mine->done) return mine->status;
-    if (running_) {
-      ended_.wait(lock);
-      continue;
-    }
-    running_ = true;
-    const auto round = std::exchange(next_, std::make_shared<Round>());
-    lock.unlock();
-    auto status = flush();
-    lock.lock();
-    running_ = false;
-    round->status = std::move(status);
-    round->done = true;
-    ended_.notify_all();
-  }
+  Status flushed;
+  waiting_.run(flushed, [&](const std::vector<Status*>& waiting) {
+    const auto status = flush();
+    for (auto* one : waiting) *one = status;
+  });
+  return flushed;
 }
 
 Flusher::Device& Flusher::device_of(const Directory& directory) {

@@ -1,10 +1,8 @@
-// Flushes that many share: whoever comes while one is running waits for the next one, together with all others that
-// came (group commit).
+// Flushes that many share (group commit).
 #pragma once
 #include <sys/types.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +11,7 @@
 
 #include "base/disk.h"
 #include "base/result.h"
+#include "store/group_commit.h"
 
 namespace mail::store {
 
@@ -24,14 +23,7 @@ class SharedFlush {
   Status run(const std::function<Status()>& flush);
 
  private:
-  struct Round {
-    bool done = false;
-    Status status;
-  };
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  std::shared_ptr<Round> next_ = std::make_shared<Round>();
-  bool running_ = false;
+  GroupCommit<Status> waiting_;
 };
 
 /// What has to be durable.

@@ -4,22 +4,7 @@
 namespace mail::store {
 
 Result<UidSet> Mailbox::append(Arrival& arrival) {
-  std::unique_lock lock(arrivals_mutex_);
-  arrivals_.push_back(&arrival);
-  while (!arrival.done) {
-    if (arrivals_led_) {
-      arrivals_done_.wait(lock);
-      continue;
-    }
-    arrivals_led_ = true;
-    const auto group = std::exchange(arrivals_, {});
-    lock.unlock();
-    add_group(group);
-    lock.lock();
-    arrivals_led_ = false;
-    for (auto* one : group) one->done = true;
-    arrivals_done_.notify_all();
-  }
+  arrivals_.run(arrival, [this](const std::vector<Arrival*>& group) { add_group(group); });
   return std::move(arrival.uids);
 }
 

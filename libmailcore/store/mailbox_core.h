@@ -7,7 +7,6 @@
 #pragma once
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -25,6 +24,7 @@
 #include "store/account.h"
 #include "store/change_log.h"
 #include "store/flusher.h"
+#include "store/group_commit.h"
 #include "store/hot_keys.h"
 #include "store/image.h"
 #include "store/mailbox.h"
@@ -70,7 +70,6 @@ struct Arrival {
   std::vector<Incoming> incoming;
   std::vector<int> files;  ///< Their descriptors.
   Result<UidSet> uids = UidSet{};
-  bool done = false;
 };
 
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
@@ -281,11 +280,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::map<Uid, Missed> missed_;     ///< Rows whose files the last listings did not have.
   std::uint64_t indexed_epoch_ = 0;  ///< Of indexed_to_: only index_ahead() uses them.
   Uid indexed_to_{};                 ///< Messages up to it have been looked at.
-  std::mutex arrivals_mutex_;
-  std::condition_variable arrivals_done_;
-  std::vector<Arrival*> arrivals_;  ///< Those that wait for the next group …
-  bool arrivals_led_ = false;       ///< … while one of those before is adding its own.
-  std::atomic<int> moving_{0};      ///< MOVEs that are taking files away: scan() need not tell of them.
+  GroupCommit<Arrival> arrivals_;
+  std::atomic<int> moving_{0};  ///< MOVEs that are taking files away: scan() need not tell of them.
 
   mutable std::mutex views_mutex_;
   std::set<SessionView*> views_;

@@ -25,6 +25,8 @@ struct ForeignMessage {
 /// Error: it is no regular file, or cannot be read; the text names it.
 Result<ForeignMessage> read_foreign(const Directory& folder, const ForeignFile& file);
 
+void add(ImportReport& to, const ImportReport& more);
+
 /// Copies the folder at `path` into the mailbox, each file under its own name, with UIDVALIDITY, UIDs and keyword
 /// letters of its uid list (dovecot-uidlist or courierimapuiddb). All files are on disk before the first of them shows
 /// and before the list is ours; an interrupted run is gone on with by the next one.

@@ -59,9 +59,8 @@ struct List {
 };
 
 /// Nothing where there is none that can be read.
-std::optional<List> list_of(Disk& disk, const Directory& folder, bool courier_too) {
+std::optional<List> list_of(Disk& disk, const Directory& folder) {
   for (const bool courier : {false, true}) {
-    if (courier && !courier_too) break;
     auto text = read_uidlist(disk, folder, courier);
     if (!text) continue;
     List list{std::make_unique<const std::string>(std::move(*text)), {}};
@@ -75,20 +74,19 @@ std::optional<List> list_of(Disk& disk, const Directory& folder, bool courier_to
 
 class Adopter {
  public:
-  Adopter(AccountImpl& account, DeliveryFolder& to, const Directory& from, ImportReport& report)
+  Adopter(AccountImpl& account, DeliveryFolder& to, const Directory& from, List source, ImportReport& report)
       : disk_(*account.context().disk),
         flush_(account.context().settings.flush),
         account_(account),
         to_(to),
         from_(from),
-        report_(report) {}
+        report_(report),
+        source_(std::move(source)) {}
 
   /// What is there and what the mailbox has. False: not to be taken over.
   Result<bool> look() {
     MAIL_TRY(files, foreign_files(from_));
     files_ = std::move(files);
-    source_ = list_of(Disk::system(), from_, true);
-    if (!source_) return false;
     keywords_ = read_keywords(Disk::system(), from_);
     return may_adopt();
   }
@@ -156,15 +154,15 @@ class Adopter {
       MAIL_TRY(names, disk_.list(*directory));
       for (const auto& name : names) there_.emplace(parse_file_name(name).base);
     }
-    target_ = list_of(disk_, to_.directory, true);
+    target_ = list_of(disk_, to_.directory);
     const auto letters = read_keywords(disk_, to_.directory);
     fresh_ = there_.empty() && (!target_ || number(target_->parsed.header.uid_next) <= 1) && letters.empty();
     if (fresh_) return true;
-    if (!target_ || letters != keywords_ || target_->parsed.header.uid_validity != source_->parsed.header.uid_validity)
+    if (!target_ || letters != keywords_ || target_->parsed.header.uid_validity != source_.parsed.header.uid_validity)
       return false;
     std::map<std::uint32_t, std::string_view> bases;
     for (const auto& entry : target_->parsed.entries) bases[number(entry.uid)] = entry.base;
-    return std::ranges::all_of(source_->parsed.entries, [&](const UidlistEntry& entry) {
+    return std::ranges::all_of(source_.parsed.entries, [&](const UidlistEntry& entry) {
       const auto found = bases.find(number(entry.uid));
       return found == bases.end() || found->second == entry.base;
     });
@@ -186,28 +184,29 @@ class Adopter {
     return disk_.close(std::move(fd));
   }
 
+  /// The source's lines of what was staged, from that UID on.
+  std::string lines_from(Uid first) const {
+    std::set<std::string_view> staged;
+    for (const auto& one : staged_) staged.insert(one.base);
+    std::string lines;
+    for (const auto& entry : source_.parsed.entries)
+      if (entry.uid >= first && staged.contains(entry.base))
+        append_uidlist_line(lines, entry.uid, entry.extensions, entry.base);
+    return lines;
+  }
+
   /// The source's list, without what has no file.
   Status write_list() {
-    auto header = source_->parsed.header;
+    auto header = source_.parsed.header;
     // The identity is not taken along: the folder may stay where it is, as another mailbox.
     header.guid =
         target_ && !target_->parsed.header.guid.empty() ? target_->parsed.header.guid : to_hex(random_octets(16));
-    std::set<std::string_view> staged;
-    for (const auto& one : staged_) staged.insert(one.base);
-    auto text = format_uidlist_header(header);
-    for (const auto& entry : source_->parsed.entries)
-      if (staged.contains(entry.base)) append_uidlist_line(text, entry.uid, entry.extensions, entry.base);
-    return write_uidlist(disk_, to_.directory, text, flush_);
+    return write_uidlist(disk_, to_.directory, format_uidlist_header(header) + lines_from(Uid{}), flush_);
   }
 
   /// What came into the source since, where its UIDs are still free here. The rest gets new ones.
   Status append_list() {
-    std::set<std::string_view> staged;
-    for (const auto& one : staged_) staged.insert(one.base);
-    std::string lines;
-    for (const auto& entry : source_->parsed.entries)
-      if (entry.uid >= target_->parsed.header.uid_next && staged.contains(entry.base))
-        append_uidlist_line(lines, entry.uid, entry.extensions, entry.base);
+    const auto lines = lines_from(target_->parsed.header.uid_next);
     return lines.empty() ? Status{} : append_uidlist(disk_, to_.directory, lines, flush_);
   }
 
@@ -217,8 +216,9 @@ class Adopter {
   DeliveryFolder& to_;
   const Directory& from_;
   ImportReport& report_;
+  List source_;
+  std::optional<List> target_;
   std::vector<ForeignFile> files_;
-  std::optional<List> source_, target_;
   std::vector<std::string> keywords_;
   std::set<std::string> there_;  ///< Bases of the mailbox's files.
   bool fresh_ = false;
@@ -230,11 +230,12 @@ class Adopter {
 Result<bool> adopt_folder(AccountImpl& account, std::string_view mailbox, const std::string& path,
                           const Progress& progress, std::uint64_t& done, ImportReport& report) {
   MAIL_TRY(from, Disk::system().open_directory(path));
-  if (!list_of(Disk::system(), from, true)) return false;
+  auto source = list_of(Disk::system(), from);
+  if (!source) return false;
   if (const auto found = account.find(mailbox); !found || !found->exists) MAIL_CHECK(account.create(mailbox, {}));
   MAIL_TRY(to, account.delivery_folder(mailbox));
   ImportReport own;
-  Adopter adopter(account, *to, from, own);
+  Adopter adopter(account, *to, from, std::move(*source), own);
   MAIL_TRY(possible, adopter.look());
   if (!possible) return false;
   const auto before = done;
@@ -252,9 +253,7 @@ Result<bool> adopt_folder(AccountImpl& account, std::string_view mailbox, const 
     }
     MAIL_CHECK(account.status(mailbox));  // the index is made now, not at the first visit
   }
-  report.imported += own.imported;
-  report.there_already += own.there_already;
-  report.problems.insert(report.problems.end(), own.problems.begin(), own.problems.end());
+  add(report, own);
   return true;
 }
 

@@ -162,13 +162,18 @@ Status import_any_folder(Account& account, std::string_view mailbox, const std::
   MAIL_CHECK(importer.open());
   MAIL_CHECK(import_folder(importer, path, progress, done));
   if (importer.report.imported > 0) report.new_uids.emplace_back(mailbox);
-  report.imported += importer.report.imported;
-  report.there_already += importer.report.there_already;
-  report.problems.insert(report.problems.end(), importer.report.problems.begin(), importer.report.problems.end());
+  add(report, importer.report);
   return {};
 }
 
 }  // namespace
+
+void add(ImportReport& to, const ImportReport& more) {
+  to.imported += more.imported;
+  to.there_already += more.there_already;
+  to.new_uids.insert(to.new_uids.end(), more.new_uids.begin(), more.new_uids.end());
+  to.problems.insert(to.problems.end(), more.problems.begin(), more.problems.end());
+}
 
 Result<ImportReport> import_mbox(Account& account, std::string_view mailbox, const std::string& path,
                                  const Progress& progress) {

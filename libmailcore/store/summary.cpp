@@ -146,48 +146,46 @@ std::int64_t sent_date(const message::Tree& tree) {
   return date ? date->time.time_since_epoch().count() : INT64_MIN;
 }
 
-/// The texts of Summary that SORT and THREAD compare, and what else they need of the header.
-struct SortTexts {
+/// What SEARCH, SORT and THREAD compare: a Summary with that, and the texts it refers to.
+struct SearchKeys {
+  explicit SearchKeys(const message::Tree& tree) : fields(cached_fields(tree, true)) {
+    const auto value = [&](KnownField field) { return tree.field(tree.root(), field).value_or(std::string_view{}); };
+    subject = message::base_subject(value(KnownField::subject));
+    sort_from = first_mailbox_local_part(value(KnownField::from), &display_from);
+    sort_to = first_mailbox_local_part(value(KnownField::to), &display_to);
+    sort_cc = first_mailbox_local_part(value(KnownField::cc), nullptr);
+    message_id = message::parse_message_id(value(KnownField::message_id));
+    const auto replied_to = message::parse_message_ids(value(KnownField::in_reply_to));
+    if (!replied_to.empty()) in_reply_to = replied_to.front();
+    const auto ids = message::parse_message_ids(value(KnownField::references));
+    references = join(ids, " ");
+    root = !ids.empty() ? ids.front() : !replied_to.empty() ? in_reply_to : message_id;
+    summary.is_reply_or_forward = subject.is_reply_or_forward;
+    summary.sent_date = sent_date(tree);
+    summary.base_subject = subject.text;
+    summary.sort_from = sort_from;
+    summary.sort_to = sort_to;
+    summary.sort_cc = sort_cc;
+    summary.display_from = display_from;
+    summary.display_to = display_to;
+    summary.message_id = message_id;
+    summary.in_reply_to = in_reply_to;
+    summary.references = references;
+    summary.search_from = fields.search[0];
+    summary.search_to = fields.search[1];
+    summary.search_cc = fields.search[2];
+    summary.search_bcc = fields.search[3];
+    summary.search_subject = fields.search[4];
+  }
+  SearchKeys(const SearchKeys&) = delete;
+  SearchKeys& operator=(const SearchKeys&) = delete;
+
+  CachedFields fields;
   message::BaseSubject subject;
   std::string sort_from, sort_to, sort_cc, display_from, display_to, message_id, in_reply_to, references;
   std::string root;  ///< The id that its thread begins with.
+  Summary summary;
 };
-
-SortTexts sort_texts(const message::Tree& tree) {
-  const auto value = [&](KnownField field) { return tree.field(tree.root(), field).value_or(std::string_view{}); };
-  SortTexts out;
-  out.subject = message::base_subject(value(KnownField::subject));
-  out.sort_from = first_mailbox_local_part(value(KnownField::from), &out.display_from);
-  out.sort_to = first_mailbox_local_part(value(KnownField::to), &out.display_to);
-  out.sort_cc = first_mailbox_local_part(value(KnownField::cc), nullptr);
-  out.message_id = message::parse_message_id(value(KnownField::message_id));
-  const auto in_reply_to = message::parse_message_ids(value(KnownField::in_reply_to));
-  if (!in_reply_to.empty()) out.in_reply_to = in_reply_to.front();
-  const auto references = message::parse_message_ids(value(KnownField::references));
-  out.references = join(references, " ");
-  out.root = !references.empty() ? references.front() : !in_reply_to.empty() ? out.in_reply_to : out.message_id;
-  return out;
-}
-
-/// Into `summary`, which then refers to them.
-void set_keys(Summary& summary, const SortTexts& sort, const CachedFields& fields, const message::Tree& tree) {
-  summary.is_reply_or_forward = sort.subject.is_reply_or_forward;
-  summary.sent_date = sent_date(tree);
-  summary.base_subject = sort.subject.text;
-  summary.sort_from = sort.sort_from;
-  summary.sort_to = sort.sort_to;
-  summary.sort_cc = sort.sort_cc;
-  summary.display_from = sort.display_from;
-  summary.display_to = sort.display_to;
-  summary.message_id = sort.message_id;
-  summary.in_reply_to = sort.in_reply_to;
-  summary.references = sort.references;
-  summary.search_from = fields.search[0];
-  summary.search_to = fields.search[1];
-  summary.search_cc = fields.search[2];
-  summary.search_bcc = fields.search[3];
-  summary.search_subject = fields.search[4];
-}
 
 }  // namespace
 
@@ -206,29 +204,23 @@ std::string summarise_header(std::string_view header, std::uint64_t wire_octets,
 
 std::string summarise_keys(std::string_view header, message::Tree& tree) {
   message::parse(header, tree);
-  const auto sort = sort_texts(tree);
-  const auto fields = cached_fields(tree, true);
-  Summary summary;
-  set_keys(summary, sort, fields, tree);
-  return format_summary(summary);
+  return format_summary(SearchKeys(tree).summary);
 }
 
 std::string summarise(std::string_view raw, message::Tree& tree) {
   message::parse(raw, tree);
-  const auto sort = sort_texts(tree);
-  const auto fields = cached_fields(tree, true);
-  Summary summary;
-  set_keys(summary, sort, fields, tree);
-  summary.header_fields_whole = fields.whole;
+  SearchKeys keys(tree);
+  auto& summary = keys.summary;
+  summary.header_fields_whole = keys.fields.whole;
   summary.octets = tree.crlf_octets();
   const std::string envelope = message::imap_envelope(tree), bodystructure = message::imap_bodystructure(tree),
                     body = message::imap_body(tree), email_id = hash_id('M', raw),
-                    thread_id = sort.root.empty() ? hash_id('T', raw) : hash_id('T', sort.root),
+                    thread_id = keys.root.empty() ? hash_id('T', raw) : hash_id('T', keys.root),
                     preview = message::preview(tree);
   summary.envelope = envelope;
   summary.bodystructure = bodystructure;
   summary.body = body;
-  summary.header_fields = fields.raw;
+  summary.header_fields = keys.fields.raw;
   summary.email_id = email_id;
   summary.thread_id = thread_id;
   summary.preview = preview;

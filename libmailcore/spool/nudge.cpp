@@ -49,6 +49,12 @@ Status nudge(const Spool& spool, const std::vector<std::string>& orders) {
   return leave(spool, directory, text);
 }
 
+bool flush_names(std::string_view wanted, std::string_view domain) {
+  if (wanted.empty() || iequals(domain, wanted)) return true;
+  return wanted.starts_with('@') &&
+         (iequals(domain, wanted.substr(1)) || iends_with(domain, concat({".", wanted.substr(1)})));
+}
+
 std::vector<std::string> take_nudges(const Spool& spool) {
   std::vector<std::string> orders;
   auto& disk = spool.disk();

@@ -22,6 +22,8 @@ inline constexpr std::size_t kNudgeOctets = 1U << 20;
 bool relay_runs(const Spool& spool);
 /// Leaves the orders, none of which may hold a line end. Without a running relay nothing is written.
 Status nudge(const Spool& spool, const std::vector<std::string>& orders);
+/// Whether `flush WANTED` means mail for this domain: all, where nothing is named.
+bool flush_names(std::string_view wanted, std::string_view domain);
 /// Takes what was left, in no certain order of files; the files are gone then.
 std::vector<std::string> take_nudges(const Spool& spool);
 

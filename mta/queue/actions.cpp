@@ -132,18 +132,14 @@ Status flush(const spool::Spool& spool, const std::string& destination) {
   if (spool::relay_runs(spool)) return spool::nudge(spool, {destination.empty() ? "flush" : "flush " + destination});
   // Which messages take a route only the relay knows: for `host:port` and other transports all of them are due.
   const bool route = destination.find_first_of(":/") != std::string::npos;
-  const bool below = destination.starts_with('@');
-  const auto names = [&](const Entry& entry) {
+  const auto named = [&](const Entry& entry) {
     return std::ranges::any_of(entry.envelope.recipients, [&](const spool::Recipient& recipient) {
-      if (!spool::is_open(recipient.state)) return false;
-      const auto domain = domain_of(recipient.forward_path);
-      if (!below) return iequals(domain, destination);
-      return iequals(domain, destination.substr(1)) || iends_with(domain, concat({".", destination.substr(1)}));
+      return spool::is_open(recipient.state) && spool::flush_names(destination, domain_of(recipient.forward_path));
     });
   };
   return each_entry(spool, {spool::Box::queue}, {}, Clock::system().now(), [&](const std::vector<Entry>& entries) {
     for (const auto& entry : entries)
-      if (destination.empty() || route || names(entry))
+      if (destination.empty() || route || named(entry))
         (void)spool::set_retry(spool, entry.box, entry.envelope.id, WallTime{}, entry.envelope.attempts);
   });
 }

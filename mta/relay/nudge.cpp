@@ -36,9 +36,7 @@ void Manager::flush(std::string_view wanted, bool for_peer) {
   constexpr Seconds kPeerMayAsk = 60;  // the answer of a dead host does not change faster
   const auto by_route = key_of_route(wanted);
   const auto is_named = [&](std::string_view name) {
-    if (wanted.empty() || iequals(name, wanted)) return true;
-    if (!wanted.starts_with('@')) return !by_route.empty() && iequals(name, by_route);
-    return iequals(name, wanted.substr(1)) || iends_with(name, concat({".", wanted.substr(1)}));
+    return spool::flush_names(wanted, name) || (!by_route.empty() && iequals(name, by_route));
   };
   for (const auto& [d] : destinations_) {
     if (!is_named(d->name())) continue;

@@ -177,6 +177,8 @@ struct Relay {
   Strings source_address;             ///< One per address family; empty: the system's choice.
   std::string tls = "opportunistic";  ///< none, opportunistic, required
   bool dane = true;                   ///< RFC 7672, where the name servers are trusted.
+  bool mta_sts = true;                ///< RFC 8461.
+  std::uint16_t mta_sts_port = 443;   ///< Of the hosts that publish policies; other than 443 in tests only.
   bool private_targets = false;       ///< MX that point to loopback and private networks are used.
   bool ipv6 = true;
   std::string address_family = "ipv6";  ///< ipv6, ipv4 (which is tried first), ipv6-only, ipv4-only
@@ -234,11 +236,11 @@ struct Imap {
   Octets append_octets = megabytes(64);
   std::size_t errors = 20;
   std::string other_users = "user";  ///< First part of the names of other users' mailboxes; empty: none are seen.
-  std::string shared_list = "/var/lib/relais/shared-mailboxes";  ///< Who shares with whom, for LIST.
+  std::string shared_list = "/var/lib/relais/shared-mailboxes";     ///< Who shares with whom, for LIST.
   std::vector<std::string> administrators;                       ///< Users who set quotas and everybody's rights.
-  std::size_t message_limit = 0;  ///< Messages one command works on (RFC 9738); 0: any number.
-  bool utf8_only = false;         ///< UTF8=ONLY (RFC 6855 section 6): clients must ENABLE UTF8=ACCEPT.
-  Strings url_submitters;         ///< Users that may fetch URLs made for `submit+` (RFC 4467).
+  std::size_t message_limit = 0;            ///< Messages one command works on (RFC 9738); 0: any number.
+  bool utf8_only = false;                   ///< UTF8=ONLY (RFC 6855 section 6): clients must ENABLE UTF8=ACCEPT.
+  Strings url_submitters;                   ///< Users that may fetch URLs made for `submit+` (RFC 4467).
 };
 
 struct Pop3 {

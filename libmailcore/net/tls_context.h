@@ -33,6 +33,7 @@ struct TlsPeer {
   } verify = Verify::required;
   std::vector<TlsaRecord> tlsa;
   std::vector<std::string> alpn;  ///< Protocols offered, e.g. "imap".
+  bool dns_id_only = false;       ///< The name must be a subjectAltName, never a Common Name (RFC 8461 section 4.2).
 };
 
 class TlsContext {

@@ -58,7 +58,8 @@ bool set_expectations(SSL* ssl, const TlsPeer& peer) {
     return X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl),
                                      reinterpret_cast<const unsigned char*>(address->octets().data()),
                                      address->octets().size()) == 1;
-  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  SSL_set_hostflags(
+      ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (peer.dns_id_only ? X509_CHECK_FLAG_NEVER_CHECK_SUBJECT : 0U));
   return peer.hostname.empty() || SSL_set1_host(ssl, peer.hostname.c_str()) == 1;
 }
 

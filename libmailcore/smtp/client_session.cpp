@@ -6,7 +6,7 @@
 
 namespace mail::smtp {
 
-ClientSession::ClientSession(ClientSettings settings) : settings_(std::move(settings)) {
+ClientSession::ClientSession(ClientSettings settings) : settings_(std::move(settings)), tls_(settings_.tls) {
   expected_.push_back(Expect::greeting);
 }
 

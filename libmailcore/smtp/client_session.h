@@ -25,6 +25,7 @@ struct ClientSettings {
   bool lmtp = false;
   bool chunking = true;    ///< BDAT where the peer offers it.
   bool pipelining = true;  ///< Where the peer offers it.
+  bool tls = false;        ///< TLS from the first octet on.
 };
 
 struct OutgoingRecipient {

@@ -64,19 +64,37 @@ std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop
   relay::TargetRules rules;
   rules.own_name = config::host_name(settings);
   rules.private_targets = settings.relay.private_targets;
+  net::WorkerPool workers(1);
+  relay::StsPolicies policies({.loop = **loop,
+                               .resolver = **resolver,
+                               .workers = workers,
+                               .settings = settings.relay,
+                               .tls = relay::client_tls(settings.tls),
+                               .directory = settings.spool.directory + "/mta-sts",
+                               .keep = false});
   std::string text;
   bool done = false;
+  if (hop.mta_sts && hop.host.find('.') != std::string::npos) {
+    rules.sts = &policies;
+    const auto question = policies.ask(hop.host, [&](std::optional<relay::StsPolicy> policy) {
+      done = true;
+      if (policy)
+        text = concat({"  MTA-STS policy, mode ", to_string(policy->mode), ": hosts ", join(policy->mx, ", "), "\n"});
+    });
+    while (!done) (*loop)->run_once(std::chrono::seconds(1));
+    done = false;
+  }
   const relay::TargetLookup lookup(**loop, **resolver, hop, rules, [&](relay::Targets targets) {
     done = true;
     if (!targets) {
       code = targets.error().temporary() ? net::kExitTemporary : net::kExitNoUser;
-      text = concat({"  but: ", targets.error().line(), "\n"});
+      text += concat({"  but: ", targets.error().line(), "\n"});
       return;
     }
     for (const auto& host : *targets)
       text += concat({"  host ", host.host_name, " at ", host.address.to_string(),
                       hop.by_mx ? concat({", preference ", decimal(host.preference)}) : "", dane_text(host.dane.get()),
-                      "\n"});
+                      host.sts == relay::StsPolicy::Mode::enforce ? ", TLS required by MTA-STS" : "", "\n"});
   });
   while (!done) (*loop)->run_once(std::chrono::seconds(1));
   return text;

@@ -13,10 +13,7 @@ namespace mail::relay {
 
 namespace {
 
-using namespace std::chrono_literals;
-constexpr auto kDeadFor = 5min;     // a host that could not be reached is passed over so long, while others can be
-constexpr auto kHostsKnown = 5min;  // longest time that looked-up hosts are used
-constexpr Seconds kNoAnswer = 60;   // until a router or a disk that had no answer is asked again
+constexpr Seconds kNoAnswer = 60;          // until a router or a disk that had no answer is asked again
 constexpr std::size_t kMostLookups = 256;  // at the same time
 constexpr std::uint64_t kTurn = 50;        // messages of one connection, while other destinations wait for one
 constexpr std::size_t kMostReceived =
@@ -156,43 +153,6 @@ void Manager::give_turns() {
   });
 }
 
-void Manager::learned(Destination& d, Targets targets) {
-  if (!targets) return destination_failed(d, targets.error());
-  d.awake->hosts = std::move(*targets);
-  d.awake->hosts_known_until = s_.loop.now() + kHostsKnown;
-  open_connections(d);
-}
-
-const HostAddress* Manager::pick_host(const Destination& d) const {
-  for (const auto& host : d.awake->hosts) {
-    const auto dead = dead_hosts_.find(host.text());
-    if (dead == dead_hosts_.end() || dead->second <= s_.loop.now()) return &host;
-  }
-  return nullptr;
-}
-
-void Manager::open_connections(Destination& d) {
-  const auto& limits = s_.settings.relay;
-  auto& connections = d.awake->connections;
-  const auto most = std::min({static_cast<std::size_t>(d.window), limits.connections_per_host,
-                              connections.size() + d.allowance(s_.loop.now())});
-  while (!stopping_ && connections.size() < most && connections.size() < d.ready.size()) {
-    if (connection_count_ >= limits.connections) {
-      if (connections.empty()) wait_for_turn(d);  // who has one does not stand in line for a second
-      return;
-    }
-    const auto* host = pick_host(d);
-    if (host == nullptr) {
-      // All of them failed a short while ago, for another destination perhaps.
-      if (!connections.empty()) return;
-      host = &d.awake->hosts.front();
-    }
-    ++connection_count_;
-    connections.push_back(std::make_unique<Outbound>(s_.loop, outbound_, d.awake->hop, *host, *this));
-    connections_[connections.back().get()] = {&d, s_.loop.now()};
-  }
-}
-
 void Manager::on_ready(Outbound& connection) { feed(connection); }
 
 void Manager::feed(Outbound& connection) {
@@ -305,14 +265,9 @@ std::optional<Parcel> Manager::next_parcel(Destination& d, const Outbound& conne
   parcel.content = work->message.content();
   parcel.keep = work;
   auto& require_tls = parcel.message.parameters.require_tls;
-  // RFC 8689 section 5: a bounce goes on also where the next host does not know the option.
-  if (envelope.reverse_path.empty() && !(offered.requiretls && connection.tls())) require_tls = false;
-  if (require_tls && !envelope.reverse_path.empty() && offered.requiretls && !connection.verified()) {
-    for (const auto i : work->recipients)
-      failed_for_good(*work, i, connection.host().host_name,
-                      {550, "5.7.10 The message requires TLS, and the next host's certificate does not verify"});
-    return abandon(d, std::move(work));
-  }
+  // RFC 8689 section 5: a bounce goes on also where the next host does not know the option. Other mail is here only
+  // where it does.
+  if (!connection.hop().requiretls) require_tls = require_tls && connection.takes_requiretls();
   if (!fit(*work, parcel, offered)) return abandon(d, std::move(work));
   begin_work(envelope.id);
   return parcel;
@@ -373,48 +328,6 @@ void Manager::on_result(Outbound& connection, Parcel parcel, smtp::MessageResult
     open_connections(d);
 }
 
-void Manager::on_over(Outbound& connection, smtp::Stage stage, smtp::Reply reply) {
-  const auto found = connections_.find(&connection);
-  if (found == connections_.end()) return;
-  auto& d = *found->second.first;
-  const bool never_opened =
-      connection.sent() == 0 && reply.code != 221 && (stage == smtp::Stage::connect || stage == smtp::Stage::hello);
-  const auto host = connection.host();
-  remove_connection(d, connection);
-  if (never_opened) {
-    log_event(LogLevel::info, "host-failed",
-              {{"destination", d.key},
-               {"host", host.host_name},
-               {"address", host.address.to_string()},
-               {"reply", reply.line()}});
-    dead_hosts_[host.text()] = s_.loop.now() + kDeadFor;
-    d.window = std::max(1.0F, d.window / 2);
-    if (d.connections() > 0) return;  // another one is open or still being tried
-    if (pick_host(d) != nullptr) return open_connections(d);
-    return destination_failed(d, reply);
-  }
-  if (reply.code == 421) d.window = std::max(1.0F, d.window / 2);
-  const auto key = d.key;
-  if (!waiting_.empty() && !d.ready.empty())
-    wait_for_turn(d);
-  else
-    this->work(d);
-  schedule(d);
-  drop_if_empty(key);
-}
-
-void Manager::remove_connection(Destination& d, Outbound& connection) {
-  connections_.erase(&connection);
-  auto& all = d.awake->connections;
-  const auto at = std::ranges::find(all, &connection, &std::unique_ptr<Outbound>::get);
-  if (at == all.end()) return;
-  // It is on the call stack: it goes at the end of this round.
-  s_.loop.post([gone = std::shared_ptr<Outbound>(std::move(*at))] {});
-  all.erase(at);
-  --connection_count_;
-  if (!waiting_.empty()) give_turns();
-}
-
 void Manager::drop_if_empty(const std::string& key) {
   auto* const found = find_destination(key);
   if (found == nullptr) return;
@@ -427,21 +340,6 @@ void Manager::drop_if_empty(const std::string& key) {
   }
   time_table_.set(d, 0);
   destinations_.erase(key);
-}
-
-void Manager::destination_failed(Destination& d, const smtp::Reply& reply) {
-  d.last_error = words_.keep(reply, d.key);
-  d.awake->hosts = {};
-  d.awake->hosts_known_until = {};
-  if (reply.permanent()) return judge(d, d.ready.take_if([](const Job&) { return true; }), reply);
-  if (d.failures < UINT16_MAX) ++d.failures;
-  d.window = 1;
-  d.not_before = now() + retry_after(s_.settings.relay.retry_first, s_.settings.relay.retry_most, d.failures);
-  log_event(
-      LogLevel::info, "destination-deferred",
-      {{"destination", d.key}, {"messages", d.jobs()}, {"retry_in", d.not_before - now()}, {"reply", reply.line()}});
-  expire(d, reply);
-  schedule(d);
 }
 
 }  // namespace mail::relay

@@ -52,6 +52,15 @@ Manager::Manager(Surroundings surroundings)
   rules_.own_name = host_name_;
   rules_.own_addresses = addresses_of_this_host();
   rules_.private_targets = relay.private_targets;
+  if (!relay.mta_sts) return;
+  sts_ = std::make_unique<StsPolicies>(StsPolicies::Surroundings{.loop = s_.loop,
+                                                                 .resolver = s_.resolver,
+                                                                 .workers = s_.workers,
+                                                                 .settings = relay,
+                                                                 .tls = s_.tls,
+                                                                 .directory = s_.spool.path() + "/mta-sts",
+                                                                 .clock = s_.clock});
+  rules_.sts = sts_.get();
 }
 
 Manager::~Manager() { *alive_ = false; }
@@ -115,7 +124,7 @@ void Manager::tick() {
     work(*found);
     drop_if_empty(key);
   }
-  std::erase_if(dead_hosts_, [&](const auto& host) { return host.second <= s_.loop.now(); });
+  std::erase_if(dead_hosts_, [&](const auto& host) { return host.second.until <= s_.loop.now(); });
   // Connections that nobody has used for a while are given back.
   constexpr auto kIdle = 2s;
   std::vector<Outbound*> idle;

@@ -114,10 +114,6 @@ class Manager final : public Outbound::Owner {
   Destination* find_destination(std::string_view key);
   void enqueue(Destination& destination, const Job& job);
   void work(Destination& destination);
-  void open_connections(Destination& destination);
-  void learned(Destination& destination, Targets targets);
-  const HostAddress* pick_host(const Destination& destination) const;
-  void destination_failed(Destination& destination, const smtp::Reply& reply);
   bool rests(Destination& destination);
   void wait_for_turn(Destination& destination);
   void give_turns();
@@ -128,10 +124,23 @@ class Manager final : public Outbound::Owner {
   bool fit(Work& work, Parcel& parcel, const smtp::Offered& offered);
   std::nullopt_t abandon(Destination& destination, std::shared_ptr<Work> work);
   std::optional<Parcel> next_parcel(Destination& destination, const Outbound& connection);
-  void remove_connection(Destination& destination, Outbound& connection);
   void schedule(Destination& destination);
   void drop_if_empty(const std::string& key);
   void tick();
+
+  // hosts.cpp: where a destination's mail is sent, and what failed there
+  void learned(Destination& destination, Targets targets);
+  void open_connections(Destination& destination);
+  void remove_connection(Destination& destination, Outbound& connection);
+  struct Death {
+    SteadyTime until{};
+    bool for_good = false;  // it said so
+  };
+  const HostAddress* pick_host(const Destination& destination) const;
+  const Death* death_of(const Destination& destination, const HostAddress& host) const;
+  static std::string dead_here(const Destination& destination, const HostAddress& host);
+  smtp::Reply verdict_of_all(const Destination& destination, smtp::Reply last) const;
+  void destination_failed(Destination& destination, const smtp::Reply& reply);
 
   // verdict.cpp: failures of many messages at once
   std::chrono::seconds give_up_after(bool report, int priority) const;
@@ -179,6 +188,7 @@ class Manager final : public Outbound::Owner {
   Surroundings s_;
   OutboundSettings outbound_;
   TargetRules rules_;
+  std::unique_ptr<StsPolicies> sts_;  // where MTA-STS is on
   std::string host_name_;
   std::optional<spool::Watcher> watcher_;
   std::unique_ptr<net::Watch> watch_;
@@ -247,8 +257,8 @@ class Manager final : public Outbound::Owner {
   };
   std::deque<Verdict> verdicts_;
   bool judging_ = false;
-  std::set<std::pair<Seconds, CompactId>> deadlines_;       // DELIVERBY
-  std::unordered_map<std::string, SteadyTime> dead_hosts_;  // by HostAddress::text()
+  std::set<std::pair<Seconds, CompactId>> deadlines_;  // DELIVERBY
+  std::unordered_map<std::string, Death> dead_hosts_;  // by HostAddress::text() or dead_here()
   std::unordered_map<const Outbound*, std::pair<Destination*, SteadyTime>> connections_;
   std::size_t connection_count_ = 0;
   std::size_t under_way_ = 0;  // parcels and submissions without an answer yet

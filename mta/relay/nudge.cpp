@@ -52,7 +52,10 @@ void Manager::flush(std::string_view wanted, bool for_peer) {
     d->not_before = 0;
     if (d->awake) {
       d->awake->hosts_known_until = {};
-      for (const auto& host : d->awake->hosts) dead_hosts_.erase(host.text());
+      for (const auto& host : d->awake->hosts) {
+        dead_hosts_.erase(host.text());
+        dead_hosts_.erase(dead_here(*d, host));
+      }
     }
     s_.loop.post([this, alive = alive_, key = d->key] {
       auto* const found = *alive ? find_destination(key) : nullptr;

@@ -1,5 +1,7 @@
 #include "mta/relay/outbound.h"
 
+#include <utility>
+
 #include "base/disk.h"
 #include "base/log.h"
 #include "base/overloaded.h"
@@ -23,7 +25,8 @@ void Outbound::connect() {
   session_ = std::make_unique<smtp::ClientSession>(smtp::ClientSettings{.host_name = settings_.host_name,
                                                                         .lmtp = hop_.lmtp,
                                                                         .chunking = settings_.chunking,
-                                                                        .pipelining = settings_.pipelining});
+                                                                        .pipelining = settings_.pipelining,
+                                                                        .tls = hop_.tls == TlsMode::implicit});
   connector_ = std::make_unique<net::Connector>(
       loop_, host_.address, settings_.connect_timeout,
       [this](Result<std::unique_ptr<net::Connection>> connection) { connected(std::move(connection)); },
@@ -78,7 +81,8 @@ void Outbound::on_closed(net::CloseReason reason) {
     return connect();
   }
   if (phase_ == Phase::tls)
-    return over(smtp::Stage::hello, {451, concat({"4.7.5 TLS with ", host_.host_name, " failed: ", why})});
+    return over(smtp::Stage::hello, without_tls(reason == net::CloseReason::tls_failed, "7.5",
+                                                concat({"TLS with ", host_.host_name, " failed: ", why})));
   session_->disconnected(concat({"the connection to ", host_.host_name, " ended: ", why}));
   pump();
 }
@@ -159,11 +163,14 @@ void Outbound::handle(const smtp::Ready&) {
       session_->start_tls();
       return;
     }
+    if (tls_required() && offered.starttls && !tls_context()) return over(smtp::Stage::hello, {451, kNoTlsHere});
     if (tls_required())
-      return over(smtp::Stage::hello,
-                  {451, tls_context() ? concat({"4.7.4 TLS is required, and ", host_.host_name, " does not offer it"})
-                                      : std::string(kNoTlsHere)});
+      return decline(
+          without_tls(true, "7.4", concat({"TLS is required, and ", host_.host_name, " does not offer it"})));
+    tell_of_tested_policy("TLS");
   }
+  if (connection_->is_tls() && !verified()) tell_of_tested_policy("a certificate that verifies");
+  if (hop_.requiretls && !meets_requiretls()) return;
   if (hop_.authenticate() && !authenticated_) return begin_authentication();
   if (phase_ != Phase::closing) phase_ = Phase::open;
 }
@@ -175,8 +182,10 @@ void Outbound::handle(const smtp::StartTls&) {
 
 net::TlsPeer Outbound::tls_peer() const {
   net::TlsPeer peer{.hostname = host_.host_name, .verify = net::TlsPeer::Verify::none, .tlsa = {}, .alpn = {}};
-  if (hop_.tls == TlsMode::required) peer.verify = net::TlsPeer::Verify::required;
-  if (host_.dane) peer.hostname = host_.dane->base;
+  const bool sts = host_.sts == StsPolicy::Mode::enforce;
+  if (hop_.tls == TlsMode::required || sts) peer.verify = net::TlsPeer::Verify::required;
+  peer.dns_id_only = sts;  // RFC 8461 section 4.2
+  if (host_.dane && !sts) peer.hostname = host_.dane->base;
   if (host_.dane && !host_.dane->records.empty()) {
     peer.verify = net::TlsPeer::Verify::dane;
     peer.alias = host_.dane->domain;
@@ -189,7 +198,45 @@ void Outbound::handle(const smtp::TlsRefused& event) {
   without_tls_ = true;  // Ready follows
   if (tls_required())
     over(smtp::Stage::hello,
-         {451, concat({"4.7.4 TLS is required, and ", host_.host_name, " refused it: ", event.reply.line()})});
+         without_tls(event.reply.permanent(), "7.4",
+                     concat({"TLS is required, and ", host_.host_name, " refused it: ", event.reply.line()})));
+}
+
+/// What lacks TLS may have it at the next attempt; but a message with REQUIRETLS that no host takes goes back at once
+/// (RFC 8689 section 4.2.1), unless the network was at fault.
+/// @param for_good  the host has no TLS that will do, as far as it has a say
+smtp::Reply Outbound::without_tls(bool for_good, std::string_view status, std::string_view text) const {
+  if (hop_.requiretls && for_good) return {550, concat({"5.7.10 ", text})};
+  return {451, concat({"4.", status, " ", text})};
+}
+
+/// Leaves a host that nothing may be sent to, politely.
+void Outbound::decline(smtp::Reply why) {
+  declined_ = std::move(why);
+  phase_ = Phase::closing;
+  session_->quit();
+}
+
+/// RFC 8689 section 4.2.1, steps 4 and 5. @return false: the session ends
+bool Outbound::meets_requiretls() {
+  const auto& host = host_.host_name;
+  if (!connection_->is_tls())
+    return decline({550, concat({"5.7.10 The message requires TLS, which is not used with ", host})}), false;
+  if (!verified())
+    return decline(
+               {550, concat({"5.7.10 The message requires TLS, and the certificate of ", host, " does not verify"})}),
+           false;
+  if (session_->offered().requiretls) return true;
+  decline({550, concat({"5.7.30 The message requires TLS on its whole way, which ", host,
+                        " does not promise (REQUIRETLS)"})});
+  return false;
+}
+
+/// A policy in mode `testing` would forbid what happens now (RFC 8461 section 5).
+void Outbound::tell_of_tested_policy(std::string_view lacking) const {
+  if (host_.sts != StsPolicy::Mode::testing) return;
+  log_event(LogLevel::info, "mta-sts-mismatch",
+            {{"domain", hop_.host}, {"host", host_.host_name}, {"mode", "testing"}, {"lacking", lacking}});
 }
 
 sasl::Channel Outbound::channel() const {
@@ -271,6 +318,7 @@ void Outbound::handle(smtp::MessageResult& event) {
 }
 
 void Outbound::handle(const smtp::SessionOver& event) {
+  if (declined_) return over(smtp::Stage::hello, *std::exchange(declined_, std::nullopt));
   if (event.by_quit) return over(event.stage, {221, "2.0.0 bye"});
   over(event.stage, event.reply);
 }
@@ -322,8 +370,9 @@ std::string Outbound::tls_description() const {
   const auto info = connection_->tls_info();
   if (!info) return {};
   const bool dane = host_.dane && !host_.dane->records.empty();
+  const auto* by = dane ? " by DANE" : host_.sts == StsPolicy::Mode::enforce ? " by MTA-STS" : "";
   return concat({info->version, " ", info->cipher, info->peer_verified ? " verified" : " unverified",
-                 info->peer_verified && dane ? " by DANE" : ""});
+                 info->peer_verified ? by : ""});
 }
 
 }  // namespace mail::relay

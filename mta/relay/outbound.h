@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "config/settings.h"
+#include "mta/relay/client_tls.h"
 #include "mta/relay/targets.h"
 #include "net/connection.h"
 #include "net/connector.h"
@@ -16,10 +17,6 @@
 #include "smtp/client_session.h"
 
 namespace mail::relay {
-
-/// Makes the client's TLS context when a connection first needs it (OpenSSL reads a hundred certificates for it); null
-/// where it cannot be made.
-using ClientTls = std::function<std::shared_ptr<const net::TlsContext>()>;
 
 struct OutboundSettings {
   std::string host_name;  ///< Behind EHLO.
@@ -75,7 +72,10 @@ class Outbound final : private net::Connection::Handler {
   const smtp::Offered& offered() const { return session_->offered(); }
   bool tls() const { return connection_ && connection_->is_tls(); }
   bool verified() const;  ///< By TLS, with a certificate for the host's name that a trusted authority has signed.
-  /// "TLSv1.3 TLS_AES_256_GCM_SHA384 verified", "... verified by DANE", "TLSv1.2 … unverified", empty in clear.
+  /// The message may be sent with REQUIRETLS (RFC 8689 section 2).
+  bool takes_requiretls() const { return verified() && host_.authentic && offered().requiretls; }
+  /// "TLSv1.3 TLS_AES_256_GCM_SHA384 verified", "... verified by DANE", "... by MTA-STS", "TLSv1.2 … unverified", empty
+  /// in clear.
   std::string tls_description() const;
   std::size_t under_way() const { return parcels_.size(); }
   std::uint64_t sent() const { return sent_; }
@@ -103,7 +103,13 @@ class Outbound final : private net::Connection::Handler {
   void handle(const smtp::SessionOver& event);
   void handle(const smtp::SendOctets& event);
   std::shared_ptr<const net::TlsContext> tls_context() const;
-  bool tls_required() const { return hop_.tls == TlsMode::required || host_.dane; }
+  bool tls_required() const {
+    return hop_.tls == TlsMode::required || host_.dane || host_.sts == StsPolicy::Mode::enforce;
+  }
+  void tell_of_tested_policy(std::string_view lacking) const;
+  bool meets_requiretls();
+  void decline(smtp::Reply why);
+  smtp::Reply without_tls(bool for_good, std::string_view status, std::string_view text) const;
   net::TlsPeer tls_peer() const;
   void begin_authentication();
   bool feed_body();
@@ -129,7 +135,8 @@ class Outbound final : private net::Connection::Handler {
   bool without_tls_ = false;  // the handshake failed once, and the mode is opportunistic
   bool authenticated_ = false;
   bool pumping_ = false;
-  bool progress_ = false;  // an event since the time limit was set
+  bool progress_ = false;                // an event since the time limit was set
+  std::optional<smtp::Reply> declined_;  // why nothing is sent here; QUIT is on its way
   std::uint64_t sent_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -23,22 +23,6 @@ struct Parts {
   std::unique_ptr<Manager> manager;
 };
 
-/// Made once; what is wrong with it is said once.
-ClientTls client_tls(const config::Tls& settings) {
-  struct State {
-    bool tried = false;
-    std::shared_ptr<const net::TlsContext> context;
-  };
-  return [&settings, state = std::make_shared<State>()] {
-    if (std::exchange(state->tried, true)) return state->context;
-    if (auto made = net::TlsContext::client(settings))
-      state->context = std::move(*made);
-    else
-      log_event(LogLevel::warning, "tls-off", {{"reason", made.error().text}});
-    return state->context;
-  };
-}
-
 Status open_parts(net::Service& service, Parts& parts) {
   const auto& settings = service.settings();
   MAIL_TRY(directory, directory::Directory::open(directory::options_from(settings)));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "smtp/path.h"
 
@@ -36,6 +37,7 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote) {
   hop.tls = parse_tls_mode(transport != nullptr && !transport->tls.empty() ? transport->tls : settings.tls)
                 .value_or(TlsMode::opportunistic);
   hop.dane = settings.dane && (hop.tls == TlsMode::opportunistic || hop.tls == TlsMode::required);
+  hop.mta_sts = settings.mta_sts && (hop.tls == TlsMode::opportunistic || hop.tls == TlsMode::required);
   if (transport == nullptr || transport->kind == config::Transport::Kind::mx) {
     hop.key = hop.host = transport == nullptr || transport->domain.empty() ? remote.domain : transport->domain;
     // A route with options is a queue of its own beside the one without.
@@ -52,15 +54,24 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote) {
   hop.host = transport->host.host;
   hop.port = transport->host.port;
   hop.unix_path = transport->host.path;
+  hop.mta_sts = hop.mta_sts && !hop.lmtp && hop.unix_path.empty();
   return hop;
 }
 
 NextHop without_tls_policy(NextHop hop) {
-  if ((hop.tls != TlsMode::required && !hop.dane) || hop.authenticate()) return hop;
+  if ((hop.tls != TlsMode::required && !hop.dane && !hop.mta_sts) || hop.authenticate()) return hop;
   hop.tls = TlsMode::opportunistic;
-  hop.dane = false;
+  hop.dane = hop.mta_sts = false;
   hop.beside = hop.key;
   hop.key += " (TLS-Required: No)";
+  return hop;
+}
+
+NextHop with_requiretls(NextHop hop) {
+  hop.requiretls = true;
+  if (hop.tls == TlsMode::opportunistic) hop.tls = TlsMode::required;
+  hop.beside = hop.key;
+  hop.key += " (REQUIRETLS)";
   return hop;
 }
 
@@ -90,8 +101,11 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
   std::vector<Host> hosts;
   std::size_t open_questions = 0;
   bool temporary = false;  // some address could not be asked for
-  bool authentic = true;   // by DNSSEC: that these are the domain's hosts
+  bool authentic = true;   // by DNSSEC or configuration: that these are the domain's hosts
   std::string last_error;
+  std::unique_ptr<StsPolicies::Question> policy_question;  // asked beside the hosts
+  std::optional<StsPolicy> policy;
+  bool policy_due = false, hosts_known = false;
 
   Impl(net::Loop& l, net::Resolver& r, NextHop h, TargetRules t, Callback c)
       : loop(l), resolver(r), hop(std::move(h)), rules(std::move(t)), callback(std::move(c)) {}
@@ -99,6 +113,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
   void finish(Targets targets) {
     auto call = std::move(callback);
     queries.clear();
+    policy_question.reset();
     if (call) call(std::move(targets));
   }
   void finish_later(Targets targets) {
@@ -112,6 +127,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     if (!hop.unix_path.empty()) {
       HostAddress host{.host_name = "localhost", .address = {}, .preference = 0};
       host.address.unix_path = hop.unix_path;
+      host.authentic = true;
       return finish_later(std::vector{std::move(host)});
     }
     const auto literal = smtp::literal_address(hop.host);
@@ -122,6 +138,12 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     }
     if (smtp::is_address_literal(hop.host))
       return finish_later(refuse(550, concat({"5.1.3 ", hop.host, " is no address that mail can be sent to"})));
+    if (hop.mta_sts && rules.sts != nullptr) {
+      policy_due = true;
+      policy_question = rules.sts->ask(hop.host, [self = weak_from_this()](std::optional<StsPolicy> found) {
+        if (const auto impl = self.lock()) impl->on_policy(std::move(found));
+      });
+    }
     if (!hop.by_mx) {
       hosts.push_back({hop.host, 0, {}, {}});
       return ask_addresses();
@@ -191,7 +213,7 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     std::vector<std::size_t> wanted;
     for (std::size_t i = 0; i < hosts.size() && hop.dane && authentic; ++i)
       if (hosts[i].authentic && !(hosts[i].v4.empty() && hosts[i].v6.empty())) wanted.push_back(i);
-    if (wanted.empty()) return finish(ordered());
+    if (wanted.empty()) return on_hosts_known();
     open_questions = wanted.size();
     for (const auto i : wanted) ask_tlsa_at(i, hosts[i].canonical.empty() ? hosts[i].name : hosts[i].canonical);
   }
@@ -215,7 +237,29 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
     } else if (!iequals(base, host.name)) {
       return ask_tlsa_at(at, host.name);  // not at the end of the CNAMEs: at their beginning (section 2.2.3)
     }
-    if (--open_questions == 0) finish(ordered());
+    if (--open_questions == 0) on_hosts_known();
+  }
+
+  void on_policy(std::optional<StsPolicy> found) {
+    policy = std::move(found);
+    policy_due = false;
+    if (hosts_known) finish(ordered());
+  }
+  void on_hosts_known() {
+    hosts_known = true;
+    if (!policy_due) finish(ordered());
+  }
+
+  /// What MTA-STS says of a host; nothing where no mail may go there. A policy that is only tested is told of in the
+  /// log.
+  std::optional<StsPolicy::Mode> sts_of(const Host& host) const {
+    // DANE stands above it (RFC 8461 section 2); without a usable record DANE asks for no particular certificate.
+    if (!policy || (host.dane && !host.dane->records.empty())) return StsPolicy::Mode::none;
+    if (policy->names(host.name)) return policy->mode;
+    log_event(LogLevel::info, "mta-sts-mismatch",
+              {{"domain", hop.host}, {"host", host.name}, {"mode", to_string(policy->mode)}});
+    if (policy->mode == StsPolicy::Mode::enforce) return std::nullopt;
+    return StsPolicy::Mode::none;
   }
 
   bool is_us(const Host& host) const {
@@ -235,9 +279,14 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
       for (const auto& host : hosts)
         if (is_us(host)) own_preference = std::min(host.preference, own_preference.value_or(host.preference));
     std::vector<HostAddress> found;
-    bool only_private = false;
+    bool only_private = false, unnamed = false, doubtful = false;
     for (const auto& host : hosts) {
       if (host.barred || (own_preference && host.preference >= *own_preference)) continue;
+      const auto sts = sts_of(host);
+      const bool known = authentic || (policy && policy->names(host.name));
+      unnamed = unnamed || !sts;
+      doubtful = doubtful || !known;
+      if (!sts || (hop.requiretls && !known)) continue;  // as if it could not be reached (RFC 8461 section 8.4)
       const bool v4_first = hop.family == Family::ipv4_first;
       for (const auto* addresses : {v4_first ? &host.v4 : &host.v6, v4_first ? &host.v6 : &host.v4}) {
         for (const auto& address : *addresses) {
@@ -246,8 +295,12 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
             continue;
           }
           if (found.size() < kMostAddresses)
-            found.push_back(
-                {host.name, {.ip = address, .port = hop.port, .unix_path = {}}, host.preference, host.dane});
+            found.push_back({.host_name = host.name,
+                             .address = {.ip = address, .port = hop.port, .unix_path = {}},
+                             .preference = host.preference,
+                             .dane = host.dane,
+                             .sts = *sts,
+                             .authentic = known});
         }
       }
     }
@@ -256,6 +309,12 @@ struct TargetLookup::Impl : std::enable_shared_from_this<Impl> {
       return refuse(550, concat({"5.4.6 The best mail exchanger of ", hop.host,
                                  " is this host, which does not know the domain as local"}));
     if (temporary) return refuse(451, "4.4.3 " + last_error);
+    if (unnamed)
+      return refuse(451, concat({"4.7.5 The MTA-STS policy of ", hop.host, " names none of its mail exchangers"}));
+    if (doubtful && hop.requiretls)
+      return refuse(550, concat({"5.7.10 The message requires TLS, and neither DNSSEC nor MTA-STS says that the mail "
+                                 "exchangers of ",
+                                 hop.host, " are its own"}));
     if (only_private)
       return refuse(550, concat({"5.4.4 The mail exchangers of ", hop.host, " have private addresses only"}));
     return refuse(550, concat({"5.4.4 No mail exchanger of ", hop.host, " has an address"}));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "mta/relay/sts_policies.h"
 #include "net/address.h"
 #include "net/resolver.h"
 #include "route/router.h"
@@ -37,7 +38,11 @@ struct NextHop {
   std::string unix_path;  ///< Not empty: a Unix socket.
   bool lmtp = false;
   TlsMode tls = TlsMode::opportunistic;
-  bool dane = false;  ///< TLSA records are asked for (RFC 7672).
+  bool dane = false;     ///< TLSA records are asked for (RFC 7672).
+  bool mta_sts = false;  ///< So is the MTA-STS policy of `host` (RFC 8461).
+  /// For mail with REQUIRETLS (RFC 8689 section 4.2.1): only hosts that are known to be the domain's, by TLS with a
+  /// certificate that verifies, and which offer the extension.
+  bool requiretls = false;
   Family family = Family::ipv6_first;
   /// The route or smart host: with whom to log in, where to connect from. Null: by MX, nothing special.
   route::TransportPtr transport;
@@ -52,6 +57,8 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote);
 /// ask for it, it is now opportunistic, in a queue of its own. Hosts that we log in to, or that speak TLS from the
 /// first octet, stay as they are.
 NextHop without_tls_policy(NextHop hop);
+/// The same way for a message with REQUIRETLS, in a queue of its own: what fails here says nothing of other mail.
+NextHop with_requiretls(NextHop hop);
 /// The first of these addresses that is of the same family as `to`; nothing where there is none.
 std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to);
 
@@ -68,6 +75,11 @@ struct HostAddress {
   net::SocketAddress address;
   std::uint16_t preference = 0;
   std::shared_ptr<const Dane> dane{};  ///< Null: it has no TLSA records, or they are not authentic.
+  /// The domain's policy names this host: what it says of its certificate. `none` where there is no policy, or where
+  /// DANE says it (RFC 8461 section 2).
+  StsPolicy::Mode sts = StsPolicy::Mode::none;
+  /// That it is the domain's is certain: by configuration, DNSSEC, or an MTA-STS policy (RFC 8689 section 4.2.1).
+  bool authentic = false;
   /// Name and address: what fails under one name (a certificate) may be well under another.
   std::string text() const { return host_name + " " + address.to_string(); }
 };
@@ -77,6 +89,7 @@ struct TargetRules {
   std::string own_name;                  ///< An MX of this name is us (RFC 5321 section 5.1: no mail loops).
   std::vector<IpAddress> own_addresses;  ///< So is one with such an address, on port 25.
   bool private_targets = false;          ///< settings.relay.private_targets
+  StsPolicies* sts = nullptr;            ///< Who knows MTA-STS policies; null: nobody.
 };
 
 /// Limits that keep a hostile zone cheap (threats: 1,000 MX).

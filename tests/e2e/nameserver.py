@@ -5,7 +5,8 @@ import threading
 
 from service import close, listen, serve
 
-TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
+TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "TLSA": 52}
+AUTHENTIC = 0x0020  # the AD bit, for answer()
 
 
 def name_octets(name):
@@ -13,7 +14,7 @@ def name_octets(name):
 
 
 def record(name, kind, data, ttl=60):
-    """One resource record; `data` as text, MX with its preference."""
+    """One resource record; `data` as text, MX with its preference; of TLSA (usage, selector, matching, octets)."""
     if kind == "A":
         octets = socket.inet_aton(data)
     elif kind == "MX":
@@ -21,6 +22,8 @@ def record(name, kind, data, ttl=60):
         octets = struct.pack(">H", int(preference)) + name_octets(exchange)
     elif kind == "TXT":
         octets = bytes([len(data)]) + data.encode()
+    elif kind == "TLSA":
+        octets = bytes(data[:3]) + data[3]
     else:
         octets = name_octets(data)
     return name_octets(name) + struct.pack(">HHIH", TYPES[kind], 1, ttl, len(octets)) + octets

@@ -40,9 +40,17 @@ reads() { # reads NAME
   "$here/imapbench.py" --bin "$bin" --rounds "$rounds" --out "$out" --settle 3 --ops "$operations" \
     --peer "dovecot:22343:md$1:rm -f $theirs/dovecot.index* $theirs/dovecot-uidlist" --peer "relais:$port:md$1:$cold"
 }
-mutations() { # mutations NAME
+boxes() { # boxes NAME COUNT: the corpus in Dovecot's own formats too, once
+  local user
+  for user in "sd$1" "mx$1"; do
+    load --port 22343 --user "$user" --mode ops --ops select | grep -q '"messages":0,' || continue
+    load --port 22343 --user "$user" --mode append --batch 100 --count "$2" --corpus "$LAB/c$1" >/dev/null
+  done
+}
+mutations() { # mutations NAME [PEER...]
+  local name=$1; shift
   "$here/imapbench.py" --bin "$bin" --rounds "$rounds" --out "$out" --group 1 --cold 0 \
-    --ops store,unstore,copy,delete,expunge,drop,move,moveback --peer "dovecot:22343:md$1" --peer "relais:$port:md$1"
+    --ops store,unstore,copy,delete,expunge,drop,move,moveback --peer "dovecot:22343:md$name" "$@" --peer "relais:$port:md$name"
 }
 pss() { "$here/memof.py" --pids "$(cat "$LAB/imapd.pid")" | sed -E 's/.*"pss": ([0-9]+).*/\1/'; }
 memory() {
@@ -84,7 +92,8 @@ million() { # names alone: hard links to a few messages, of which a file system 
 for wanted in $sections; do
   case $wanted in
     reads) section "reads, 10,000 messages, 184 MB"; corpus 10k 10000 --seed 2; reads 10k ;;
-    mutations) section "changes, 10,000 messages"; corpus 10k 10000 --seed 2; mutations 10k ;;
+    mutations) section "changes, 10,000 messages"; corpus 10k 10000 --seed 2; boxes 10k 10000
+      mutations 10k --peer "sdbox:22343:sd10k" --peer "mdbox:22343:mx10k" ;;
     large) section "100,000 small messages"; corpus 100k 100000 --seed 3 --small; reads 100k; mutations 100k ;;
     million) section "1,000,000 messages"; million ;;
     login)

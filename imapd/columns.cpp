@@ -19,7 +19,7 @@ std::size_t Columns::messages() const {
 }
 
 void Columns::fill(const store::View& view, const UidSet& uids, store::SummaryDepth depth) {
-  view.read_summaries(uids, depth, [&](auto, const store::MessageRow& row, const store::Summary& summary) {
+  view.read_summaries(uids, depth)->next([&](auto, const store::MessageRow& row, const store::Summary& summary) {
     uids_.push_back(row.uid);
     sent_.push_back(summary.sent_date);
     is_reply_.push_back(summary.is_reply_or_forward);

@@ -75,8 +75,9 @@ class Fetching : public Work {
       const auto source = wanted.from_header_cache ? Source::summary : wanted.item->source;
       needs_size_ = needs_size_ || source == Source::size;
       needs_summary_ = needs_summary_ || source == Source::summary;
-      header_tells_ =
-          header_tells_ && (source != Source::summary || wanted.from_header_cache || wanted.item->name == "ENVELOPE");
+      const bool envelope = wanted.item->name == "ENVELOPE";
+      header_tells_ = header_tells_ && (source != Source::summary || wanted.from_header_cache || envelope);
+      envelope_tells_ = envelope_tells_ && (source != Source::summary || envelope);
       needs_content_ = needs_content_ || source == Source::content;
       sets_seen_ = sets_seen_ || (wanted.item->sets_seen && !unsolicited && may_set_seen(session));
       wants_flags_ = wants_flags_ || wanted.item->name == "FLAGS";
@@ -106,8 +107,12 @@ class Fetching : public Work {
       reads_summaries_ = !needs_content_ && !sets_seen_;
       if (header_tells_)
         depth_ = needs_size_ && !view.has_sizes(request_.uids) ? store::SummaryDepth::header_and_size
+                 : envelope_tells_                             ? store::SummaryDepth::envelope
                                                                : store::SummaryDepth::header;
-      if (reads_summaries_) return std::nullopt;  // as the answers go out; sizes come with them
+      if (reads_summaries_) {  // as the answers go out; sizes come with them
+        reading_ = view.read_summaries(request_.uids, depth_);
+        return std::nullopt;
+      }
       if (auto done = view.complete_summaries(request_.uids); !done)
         return failed(done.error(), "Messages cannot be read");
     }
@@ -199,10 +204,11 @@ class Fetching : public Work {
       all = out.size() < Session::kPiece;
       return all;
     };
-    if (reads_summaries_)
-      session.view().read_summaries(rest_, depth_, tell);
-    else
-      session.view().summaries(rest_, tell);
+    if (reading_) {
+      if (!reading_->next(tell)) rest_ = {};
+      return;
+    }
+    session.view().summaries(rest_, tell);
     rest_ = all ? store::UidSet{} : above(rest_, last);
   }
 
@@ -367,8 +373,10 @@ class Fetching : public Work {
   bool adds_uid_ = false, needs_size_ = false, needs_summary_ = false, needs_content_ = false, sets_seen_ = false,
        wants_flags_ = false;
   bool prepared_ = false;
-  bool reads_summaries_ = false;  ///< Some are not in the index: step_summaries() reads messages.
-  bool header_tells_ = true;      ///< What is asked of summaries is in the headers.
+  bool reads_summaries_ = false;                    ///< Some are not in the index: step_summaries() reads messages.
+  std::unique_ptr<store::SummaryReading> reading_;  ///< Then.
+  bool header_tells_ = true;                        ///< What is asked of summaries is in the headers.
+  bool envelope_tells_ = true;                      ///< It is the envelope.
   store::SummaryDepth depth_ = store::SummaryDepth::whole;  ///< For step_summaries(), then.
   bool first_ = true;
   bool in_message_ = false;

@@ -1,6 +1,7 @@
 #include "message/address.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/cursor.h"
 #include "base/strings.h"
@@ -11,9 +12,13 @@ namespace mail::message {
 namespace {
 
 /// Octets of a word in lenient reading: all that has no meaning of its own.
-bool is_word(unsigned char c) {
-  return c > ' ' && c != 0x7F && std::string_view("()<>:;@,\"").find(static_cast<char>(c)) == std::string_view::npos;
-}
+constexpr auto kWord = [] {
+  std::array<bool, 256> word{};
+  for (std::size_t c = '!'; c < word.size(); ++c)
+    word[c] = c != 0x7F && std::string_view("()<>:;@,\"").find(static_cast<char>(c)) == std::string_view::npos;
+  return word;
+}();
+bool is_word(unsigned char c) { return kWord[c]; }
 
 class AddressParser {
  public:
@@ -314,8 +319,72 @@ class AddressParser {
 
 }  // namespace
 
+std::optional<PlainMailbox> take_plain_mailbox(std::string_view& list) {
+  const char* at = list.data();
+  const char* const end = at + list.size();
+  const auto skip_white = [&] {
+    while (at < end && is_white(static_cast<unsigned char>(*at))) ++at;
+  };
+  const auto take_word = [&] {
+    const char* const from = at;
+    while (at < end && is_word(static_cast<unsigned char>(*at))) ++at;
+    return std::string_view(from, at);
+  };
+  PlainMailbox out;
+  bool angle = false;
+  skip_white();
+  const char* const from = at;
+  if (at < end && *at == '"') {
+    do ++at;
+    while (at < end && *at != '"' && *at != '\\' && *at != '\r' && *at != '\n');
+    if (at == end || *at != '"') return std::nullopt;
+    out.display_name = trim({from + 1, at});
+    ++at;
+    if (at < end && *at == ' ') ++at;
+    angle = true;
+  } else if (at < end && *at == '<') {
+    angle = true;
+  } else {
+    out.local_part = take_word();
+    if (out.local_part.empty()) return std::nullopt;
+    angle = at < end && *at != '@';
+    while (at < end && *at == ' ') {  // more words of a phrase; two blanks would become one
+      ++at;
+      if (take_word().empty()) break;
+    }
+    if (angle) out.display_name = trim({from, at});
+    if (!angle && out.local_part.starts_with("=?")) return std::nullopt;
+  }
+  if (angle) {
+    if (at == end || *at != '<') return std::nullopt;
+    ++at;
+    out.local_part = take_word();
+  }
+  if (out.local_part.empty() || at == end || *at != '@') return std::nullopt;
+  ++at;
+  if (at < end && *at == '[') return std::nullopt;
+  out.domain = take_word();
+  if (out.domain.empty()) return std::nullopt;
+  if (angle) {
+    if (at == end || *at != '>') return std::nullopt;
+    ++at;
+  }
+  skip_white();
+  if (at < end && *at != ',') return std::nullopt;
+  list = {at < end ? at + 1 : at, end};
+  return out;
+}
+
 bool for_each_address(std::string_view value, const std::function<void(const Address&)>& visit) {
-  return AddressParser(value, visit).run();
+  std::optional<Address> address;  // its strings' memory serves for the next one
+  while (const auto plain = take_plain_mailbox(value)) {
+    if (!address) address.emplace();
+    address->display_name = plain->display_name;
+    address->local_part = plain->local_part;
+    address->domain = plain->domain;
+    visit(*address);
+  }
+  return trim(value).empty() || AddressParser(value, visit).run();
 }
 
 std::vector<Address> parse_addresses(std::string_view value) {

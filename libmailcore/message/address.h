@@ -22,6 +22,14 @@ struct Address {
   bool operator==(const Address&) const = default;
 };
 
+/// A mailbox in one of the forms that most have: `a@b`, `Ann Lee <a@b>`, `"Lee, Ann" <a@b>`, as views into them.
+struct PlainMailbox {
+  std::string_view display_name, local_part, domain;
+};
+/// Takes the first mailbox of a list, with the comma behind it, where it has such a form; else nothing is taken. What
+/// for_each_address() makes of it is the same.
+std::optional<PlainMailbox> take_plain_mailbox(std::string_view& list);
+
 /// Calls `visit` for each address; the object is used again for the next one.
 /// @return false where something was skipped as garbage
 bool for_each_address(std::string_view value, const std::function<void(const Address&)>& visit);

@@ -1,6 +1,11 @@
 #include "message/imap_text.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
+#include <cstring>
 
 #include "base/strings.h"
 #include "message/address.h"
@@ -9,16 +14,43 @@
 
 namespace mail::message {
 
+namespace {
+
+struct Octets {
+  bool plain = true;    ///< Fit for a quoted string, which may hold no 8-bit octets before UTF8=ACCEPT.
+  bool escape = false;  ///< Some need a backslash.
+};
+
+Octets look_at(std::string_view text) {
+  Octets out;
+  std::size_t i = 0;
+#ifdef __SSE2__
+  auto odd = _mm_setzero_si128(), special = odd;
+  const auto is = [](__m128i block, char c) { return _mm_cmpeq_epi8(block, _mm_set1_epi8(c)); };
+  for (; i + sizeof odd <= text.size(); i += sizeof odd) {
+    const auto block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
+    odd = _mm_or_si128(odd, _mm_or_si128(_mm_cmplt_epi8(block, _mm_set1_epi8(' ')), is(block, 0x7F)));
+    special = _mm_or_si128(special, _mm_or_si128(is(block, '"'), is(block, '\\')));
+  }
+  out = {_mm_movemask_epi8(odd) == 0, _mm_movemask_epi8(special) != 0};
+#endif
+  for (; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    out.plain = out.plain && c >= ' ' && c < 0x7F;
+    out.escape = out.escape || c == '"' || c == '\\';
+  }
+  return out;
+}
+
+}  // namespace
+
 void append_nstring(std::string& to, std::string_view text) {
   if (text.data() == nullptr) {
     to += "NIL";
     return;
   }
-  bool plain = text.size() <= 1000, escape = false;
-  for (const char c : text) {
-    plain = plain && c >= ' ' && c != 0x7F;  // 8-bit octets too: a quoted string may not hold them before UTF8=ACCEPT
-    escape = escape || c == '"' || c == '\\';
-  }
+  auto [plain, escape] = look_at(text);
+  plain = plain && text.size() <= 1000;
   if (!plain) {
     to += '{';
     append_decimal(to, text.size());
@@ -45,7 +77,8 @@ namespace {
 void append_field(std::string& to, std::optional<std::string_view> value) {
   if (!value) {
     to += "NIL";
-  } else if (value->find_first_of("\r\n") == std::string_view::npos) {
+  } else if (std::memchr(value->data(), '\n', value->size()) == nullptr &&
+             std::memchr(value->data(), '\r', value->size()) == nullptr) {
     append_nstring(to, trim(*value));
   } else {
     append_nstring(to, unfold(*value));
@@ -60,39 +93,48 @@ void append_or_nil(std::string& to, std::string_view text) {
   }
 }
 
-void append_address(std::string& to, const Address& address) {
+/// @param local_part, domain  neither is NIL: that would say "group" (RFC 9051 section 7.5.2)
+void append_mailbox(std::string& to, std::string_view display_name, std::string_view route, std::string_view local_part,
+                    std::string_view domain) {
   to += '(';
-  if (address.kind == Address::Kind::group_begin) {
-    to += "NIL NIL ";
-    append_nstring(to, std::string_view(address.display_name));
-    to += " NIL)";
-    return;
-  }
-  if (address.kind == Address::Kind::group_end) {
-    to += "NIL NIL NIL NIL)";
-    return;
-  }
-  append_or_nil(to, address.display_name);
+  append_or_nil(to, display_name);
   to += ' ';
-  append_or_nil(to, address.route);
+  append_or_nil(to, route);
   to += ' ';
-  // Neither may be NIL: that would say "group" (RFC 9051 section 7.5.2).
-  append_nstring(to, std::string_view(address.local_part));
+  append_nstring(to, local_part);
   to += ' ';
-  append_nstring(to, std::string_view(address.domain));
+  append_nstring(to, domain);
   to += ')';
 }
 
+void append_address(std::string& to, const Address& address) {
+  if (address.kind == Address::Kind::group_begin) {
+    to += "(NIL NIL ";
+    append_nstring(to, std::string_view(address.display_name));
+    to += " NIL)";
+  } else if (address.kind == Address::Kind::group_end) {
+    to += "(NIL NIL NIL NIL)";
+  } else {
+    append_mailbox(to, address.display_name, address.route, address.local_part, address.domain);
+  }
+}
+
 /// The list, or NIL where there is no address in it. Repeated fields count as one list.
-void append_addresses(std::string& to, const Tree& tree, const Part& message, KnownField field, std::string_view name) {
+void append_addresses(std::string& to, const MessageFields& fields, std::string_view header, KnownField field,
+                      std::string_view name) {
   const auto start = to.size();
   to += '(';
-  const auto add = [&](const Address& address) { append_address(to, address); };
-  if (tree.repeated(message, field)) {
-    for (const auto& each : HeaderFields(tree.header(message)))
-      if (iequals(each.name, name)) for_each_address(each.value, add);
-  } else if (const auto value = tree.field(message, field)) {
-    for_each_address(*value, add);
+  const auto add = [&](std::string_view value) {
+    while (const auto plain = take_plain_mailbox(value))
+      append_mailbox(to, plain->display_name, {}, plain->local_part, plain->domain);
+    if (!value.empty()) for_each_address(value, [&](const Address& address) { append_address(to, address); });
+  };
+  const auto number = static_cast<std::size_t>(field);
+  if ((fields.repeated >> number & 1U) != 0) {
+    for (const auto& each : HeaderFields(header))
+      if (iequals(each.name, name)) add(each.value);
+  } else {
+    add(fields.values[number]);
   }
   if (to.size() == start + 1) {
     to.resize(start);
@@ -104,21 +146,25 @@ void append_addresses(std::string& to, const Tree& tree, const Part& message, Kn
 
 }  // namespace
 
-void append_imap_envelope(std::string& to, const Tree& tree, const Part& message) {
+void append_imap_envelope(std::string& to, const MessageFields& fields, std::string_view header) {
+  const auto append = [&](KnownField field) {
+    const auto value = fields.values[static_cast<std::size_t>(field)];
+    append_field(to, value.data() == nullptr ? std::nullopt : std::optional(value));
+  };
   to += '(';
-  append_field(to, tree.field(message, KnownField::date));
+  append(KnownField::date);
   to += ' ';
-  append_field(to, tree.field(message, KnownField::subject));
+  append(KnownField::subject);
   to += ' ';
   const auto from_begin = to.size();
-  append_addresses(to, tree, message, KnownField::from, "from");
+  append_addresses(to, fields, header, KnownField::from, "from");
   const auto from_octets = to.size() - from_begin;
   // Sender and Reply-To are From where they are absent or empty (RFC 9051 section 7.5.2).
   for (const auto& [field, name] :
        {std::pair{KnownField::sender, "sender"}, std::pair{KnownField::reply_to, "reply-to"}}) {
     to += ' ';
     const auto begin = to.size();
-    append_addresses(to, tree, message, field, name);
+    append_addresses(to, fields, header, field, name);
     if (std::string_view(to).substr(begin) != "NIL") continue;
     to.resize(begin);
     to.append(to, from_begin, from_octets);
@@ -126,13 +172,17 @@ void append_imap_envelope(std::string& to, const Tree& tree, const Part& message
   for (const auto& [field, name] :
        {std::pair{KnownField::to, "to"}, std::pair{KnownField::cc, "cc"}, std::pair{KnownField::bcc, "bcc"}}) {
     to += ' ';
-    append_addresses(to, tree, message, field, name);
+    append_addresses(to, fields, header, field, name);
   }
   to += ' ';
-  append_field(to, tree.field(message, KnownField::in_reply_to));
+  append(KnownField::in_reply_to);
   to += ' ';
-  append_field(to, tree.field(message, KnownField::message_id));
+  append(KnownField::message_id);
   to += ')';
+}
+
+void append_imap_envelope(std::string& to, const Tree& tree, const Part& message) {
+  append_imap_envelope(to, tree.fields(message), tree.header(message));
 }
 
 std::string imap_envelope(const Tree& tree) {

@@ -14,6 +14,8 @@ namespace mail::message {
 /// tree.
 std::string imap_envelope(const Tree& tree);
 void append_imap_envelope(std::string& to, const Tree& tree, const Part& message);
+/// Of a header and what find_message_fields() found in it.
+void append_imap_envelope(std::string& to, const MessageFields& fields, std::string_view header);
 
 /// The form without extension data, for FETCH BODY.
 std::string imap_body(const Tree& tree);

@@ -32,10 +32,9 @@ std::optional<std::string_view> Tree::field(const Part& part, KnownField field) 
   return value.data() == nullptr ? std::nullopt : std::optional(value);
 }
 
-bool Tree::repeated(const Part& part, KnownField field) const {
-  const auto number = static_cast<std::size_t>(field);
-  return number < kMessageFields && part.message_fields != kNoPart &&
-         (message_fields_[part.message_fields].repeated >> number & 1U) != 0;
+const MessageFields& Tree::fields(const Part& message) const {
+  static const MessageFields kNone{};
+  return message.message_fields == kNoPart ? kNone : message_fields_[message.message_fields];
 }
 
 const Part* Tree::find(std::string_view number) const {

@@ -131,7 +131,8 @@ class Tree {
   std::string_view body(const Part& part) const { return text_.substr(part.body.begin, part.body.octets()); }
   /// The value of a field as found, or nothing. Message fields are known only where part.is_message.
   std::optional<std::string_view> field(const Part& part, KnownField field) const;
-  bool repeated(const Part& part, KnownField field) const;
+  /// Those of a message; none of another part.
+  const MessageFields& fields(const Part& message) const;
 
   /// Octets of the whole message with CRLF line ends (RFC822.SIZE), and as stored.
   std::size_t crlf_octets() const { return root().header.crlf_octets() + root().body.crlf_octets(); }
@@ -151,6 +152,10 @@ class Tree {
   std::vector<MessageFields> message_fields_;
   std::vector<Oddity> oddities_;
 };
+
+/// The message fields of the header that `text` begins with, as parse() finds them, and nothing else of it.
+/// @return false where the header does not end in `text`
+bool find_message_fields(std::string_view text, MessageFields& fields);
 
 Tree parse(std::string_view text);
 /// Into a tree that was used before: no memory is taken where the old one's is enough (indexing 100,000 messages).

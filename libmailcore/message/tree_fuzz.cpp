@@ -1,6 +1,7 @@
 // Any octets give a tree whose parts lie within each other, and IMAP text from it.
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 
 #include "base/strings.h"
 #include "message/imap_text.h"
@@ -9,7 +10,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mail::message;
-  const auto tree = parse({reinterpret_cast<const char*>(data), size});
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const auto tree = parse(text);
   for (const auto& part : tree.parts()) {
     if (part.header.begin > part.header.end || part.header.end != part.body.begin || part.body.end > size ||
         part.body.begin > part.body.end)
@@ -17,7 +19,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (part.parent != kNoPart && part.body.end > tree[part.parent].body.end) std::abort();
     if (part.header.bare_lf > part.header.lines || part.body.bare_lf > part.body.lines) std::abort();
   }
-  (void)imap_envelope(tree);
+  MessageFields fields;
+  std::string envelope;
+  (void)find_message_fields(text, fields);
+  append_imap_envelope(envelope, fields, text);
+  if (envelope != imap_envelope(tree)) std::abort();
   (void)imap_bodystructure(tree);
   std::string text;
   append_header_search_text(text, tree.header(tree.root()));

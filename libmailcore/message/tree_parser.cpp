@@ -60,7 +60,72 @@ std::optional<KnownField> known_field(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view name_of(std::string_view field, std::size_t colon) {
+  auto name = field.substr(0, colon);
+  while (!name.empty() && is_space(static_cast<unsigned char>(name.back()))) name.remove_suffix(1);
+  return name;
+}
+
+bool begins_field(std::string_view line) {
+  const auto name = name_of(line, line.find(':'));
+  return name.size() < line.size() && is_field_name(name);
+}
+
+std::pair<std::optional<KnownField>, std::string_view> known_value(std::string_view field) {
+  const auto colon = field.find(':');
+  return {known_field(name_of(field, colon)), field.substr(colon + 1)};
+}
+
+void note_message_field(MessageFields& fields, std::size_t number, std::string_view value) {
+  if (fields.values[number].data() == nullptr)
+    fields.values[number] = value;
+  else
+    fields.repeated |= 1U << number;
+}
+
+/// True where a message field may begin with this letter: the other lines of a header need no closer look.
+bool may_be_message_field(char first) {
+  constexpr auto kLetters = [] {
+    std::uint32_t letters = 0;
+    for (const char c : std::string_view("bcdfimrst")) letters |= 1U << (c - 'a');
+    return letters;
+  }();
+  const auto letter = static_cast<unsigned>(static_cast<unsigned char>(first) | 0x20U) - 'a';
+  return letter < 26 && (kLetters >> letter & 1U) != 0;
+}
+
 }  // namespace
+
+bool find_message_fields(std::string_view text, MessageFields& fields) {
+  fields = {};
+  std::string_view field;  // up to here, where the last line began one that may be known
+  const auto end_field = [&] {
+    if (field.data() == nullptr) return;
+    const auto [known, value] = known_value(field);
+    if (known && static_cast<std::size_t>(*known) < kMessageFields)
+      note_message_field(fields, static_cast<std::size_t>(*known), value);
+    field = {};
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    const auto begin = at;
+    const auto end = text.find('\n', begin);
+    at = end == std::string_view::npos ? text.size() : end + 1;
+    auto line = text.substr(begin, end == std::string_view::npos ? std::string_view::npos : end - begin);
+    if (end != std::string_view::npos && line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) {
+      end_field();
+      return true;
+    }
+    if (is_space(static_cast<unsigned char>(line.front())) && begin != 0) {
+      if (field.data() != nullptr) field = {field.data(), line.data() + line.size()};
+    } else {
+      end_field();
+      if (may_be_message_field(line.front()) && begins_field(line)) field = line;
+    }
+  }
+  end_field();
+  return false;
+}
 
 TreeParser::TreeParser(std::string_view text, Tree& tree) : text_(text), tree_(tree) {
   tree_.text_ = text;
@@ -127,12 +192,8 @@ std::uint32_t TreeParser::add_part(std::uint32_t parent, bool is_message) {
 }
 
 void TreeParser::note_field(std::uint32_t index, std::string_view field) {
-  const auto colon = field.find(':');
-  auto name = field.substr(0, colon);
-  while (!name.empty() && is_space(static_cast<unsigned char>(name.back()))) name.remove_suffix(1);
-  const auto known = known_field(name);
+  const auto [known, value] = known_value(field);
   if (!known) return;
-  const auto value = field.substr(colon + 1);
   Part& part = tree_.parts_[index];
   const auto number = static_cast<std::size_t>(*known);
   if (number >= kMessageFields) {
@@ -144,13 +205,7 @@ void TreeParser::note_field(std::uint32_t index, std::string_view field) {
     }
     return;
   }
-  if (!part.is_message) return;
-  auto& fields = tree_.message_fields_[part.message_fields];
-  if (fields.values[number].data() == nullptr) {
-    fields.values[number] = value;
-  } else {
-    fields.repeated |= 1U << number;
-  }
+  if (part.is_message) note_message_field(tree_.message_fields_[part.message_fields], number, value);
 }
 
 std::optional<TreeParser::Delimiter> TreeParser::parse_part_header(std::uint32_t index) {
@@ -173,9 +228,7 @@ std::optional<TreeParser::Delimiter> TreeParser::parse_part_header(std::uint32_t
       field_end = line_end;
     } else {
       end_field();
-      auto name = content_.substr(0, content_.find(':'));
-      while (!name.empty() && is_space(static_cast<unsigned char>(name.back()))) name.remove_suffix(1);
-      if (name.size() < content_.size() && is_field_name(name)) {
+      if (begins_field(content_)) {
         field_begin = line_.offset;
         field_end = line_end;
       } else {

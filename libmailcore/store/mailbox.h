@@ -88,7 +88,17 @@ enum class SummaryDepth {
   whole,
   header_and_size,  ///< Envelope, header fields, date, size.
   header,           ///< Those; the size only where it is known.
+  envelope,         ///< The envelope alone.
   search_keys,      ///< What SEARCH, SORT and THREAD compare: texts, ids and dates.
+};
+/// Summaries that are read as they are asked for: View::read_summaries().
+class SummaryReading {
+ public:
+  using Tell = std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>;
+  virtual ~SummaryReading() = default;
+  /// [disk] Calls `tell` for the next messages, until it returns false. False where there are no more. What was read
+  /// ahead waits for the next call, in bounded memory.
+  virtual bool next(const Tell& tell) = 0;
 };
 /// True where the field (any case) is among those in Summary::header_fields, so that its absence there is its absence
 /// in the message.
@@ -150,12 +160,11 @@ class View {
       const UidSet& uids,
       const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const = 0;
 
-  /// As summaries(), and those that are not in the index are read on the way: [disk], in several threads, a piece at a
-  /// time as `function` takes them, so that the first answers of a first visit need not wait for the last.
+  /// As summaries(), and those that are not in the index are read on the way, in several threads, a little ahead of who
+  /// takes them: the first answers of a first visit need not wait for the last.
   /// What is read of headers alone is not kept, unless nothing else makes the index.
-  virtual void read_summaries(
-      const UidSet& uids, SummaryDepth depth,
-      const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const = 0;
+  /// @return  to be asked while the view is there
+  virtual std::unique_ptr<SummaryReading> read_summaries(const UidSet& uids, SummaryDepth depth) const = 0;
 
   /// As summaries(), but with the fields for sorting, threading and searching only (all but envelope, structures,
   /// header fields, ids and preview): they are kept in memory, so that a SORT or SEARCH FROM of a large mailbox costs a

@@ -72,6 +72,12 @@ struct Arrival {
   Result<UidSet> uids = UidSet{};
 };
 
+/// What a message's file is called, or was a short while ago.
+struct FilePlace {
+  std::string_view name;
+  bool in_new = false;
+};
+
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
  public:
   struct Place {
@@ -189,8 +195,13 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   /// place, and each of `made` to that of `filters`. Rows without one: only what they say of sizes.
   Status keep(record::Known known, const std::vector<std::string_view>& summaries, record::Filters filters = {},
               const std::vector<std::string_view>& made = {});
-  /// The record of a message, as deep as wanted; empty where it cannot be read. [disk]
-  std::string summary_of(Uid uid, SummaryDepth depth);
+  /// The record of a message, as deep as wanted (of SummaryDepth::envelope that text alone); empty where it cannot be
+  /// read. [disk]
+  std::string summary_of(Uid uid, SummaryDepth depth, FilePlace name = {});
+  /// Someone waits for messages that are read because the index does not have them: index_ahead() gives way.
+  void note_reading() { read_at_ = std::chrono::steady_clock::now().time_since_epoch().count(); }
+  /// Whether it is to give way now; not for ever. For the thread that calls index_ahead().
+  bool readers_first();
   /// Puts records into the index.
   Status keep_summaries(const std::vector<std::pair<Uid, std::string_view>>& records);
   unsigned parse_threads() const { return context_->settings.parse_threads; }
@@ -277,9 +288,11 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
       false;     ///< On a network file system: other hosts' changes make no inotify event, and their clocks differ.
   Stamp still_;  ///< Since `still_since_` the directories have these times.
   std::chrono::steady_clock::time_point still_since_{};
-  std::map<Uid, Missed> missed_;     ///< Rows whose files the last listings did not have.
-  std::uint64_t indexed_epoch_ = 0;  ///< Of indexed_to_: only index_ahead() uses them.
-  Uid indexed_to_{};                 ///< Messages up to it have been looked at.
+  std::map<Uid, Missed> missed_;                            ///< Rows whose files the last listings did not have.
+  std::uint64_t indexed_epoch_ = 0;                         ///< Of indexed_to_: only index_ahead() uses them.
+  Uid indexed_to_{};                                        ///< Messages up to it have been looked at.
+  std::atomic<std::chrono::steady_clock::rep> read_at_{0};  ///< The last note_reading().
+  std::chrono::steady_clock::time_point put_off_since_{};   ///< readers_first() said so since then.
   GroupCommit<Arrival> arrivals_;
   std::atomic<int> moving_{0};  ///< MOVEs that are taking files away: scan() need not tell of them.
 

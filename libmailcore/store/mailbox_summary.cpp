@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "message/header.h"
+#include "message/imap_text.h"
 #include "message/search_text.h"
 #include "message/tree.h"
 #include "store/mailbox_core.h"
@@ -63,8 +64,13 @@ Status Mailbox::keep(record::Known known, const std::vector<std::string_view>& s
 
 namespace {
 
-/// What is read of a file whose header is wanted: few headers are longer.
-constexpr std::size_t kHeadOctets = 8 * 1024;
+/// What is read of a file whose header is wanted: most headers are shorter than a page, few longer than four.
+constexpr std::size_t kPageOctets = 4 * 1024, kHeadOctets = 4 * kPageOctets;
+
+/// A reader that waits no longer than this for the next messages goes before the index ...
+constexpr auto kReaderPause = std::chrono::milliseconds(500);
+/// ... but for so long at most.
+constexpr auto kReadersMost = std::chrono::seconds(30);
 
 std::string summarise_head(std::string_view header, SummaryDepth depth, std::uint64_t wire_octets,
                            message::Tree& tree) {
@@ -72,24 +78,57 @@ std::string summarise_head(std::string_view header, SummaryDepth depth, std::uin
                                             : summarise_header(header, wire_octets, tree);
 }
 
+/// Of the header at the start of `text`; nothing where that does not end there, although there is more.
+std::optional<std::string> envelope_of(std::string_view text, bool all) {
+  message::MessageFields fields;
+  if (!message::find_message_fields(text, fields) && !all) return std::nullopt;
+  thread_local std::string scratch;
+  scratch.clear();
+  message::append_imap_envelope(scratch, fields, text);
+  return scratch;
+}
+
 }  // namespace
 
-std::string Mailbox::summary_of(Uid uid, SummaryDepth depth) {
+bool Mailbox::readers_first() {
+  using std::chrono::steady_clock;
+  const auto now = steady_clock::now();
+  if (now.time_since_epoch() - steady_clock::duration(read_at_.load()) > kReaderPause) {
+    put_off_since_ = {};
+    return false;
+  }
+  if (put_off_since_ == steady_clock::time_point{}) put_off_since_ = now;
+  return now - put_off_since_ < kReadersMost;
+}
+
+std::string Mailbox::summary_of(Uid uid, SummaryDepth depth, FilePlace name) {
   thread_local message::Tree tree;
-  auto fd = open_file(uid);
+  auto fd = name.name.empty()
+                ? Result<UniqueFd>(UniqueFd())
+                : context_->disk->open(name.in_new ? new_ : cur_, std::string(name.name), O_RDONLY | O_NONBLOCK);
+  if (!fd || !*fd) fd = open_file(uid);
   if (!fd) return {};
-  if (depth == SummaryDepth::header || depth == SummaryDepth::search_keys) {
+  if (depth != SummaryDepth::whole && depth != SummaryDepth::header_and_size) {
     std::array<char, kHeadOctets> head;
-    const auto octets = ::pread(fd->get(), head.data(), head.size(), 0);
-    if (octets < 0) return {};
-    const std::string_view text(head.data(), static_cast<std::size_t>(octets));
-    const auto header = message::header_of(text);
-    if (header.size() < text.size() || text.size() < head.size()) return summarise_head(header, depth, 0, tree);
+    std::size_t octets = 0;
+    for (const auto most : {kPageOctets, kHeadOctets}) {
+      const auto more = ::pread(fd->get(), head.data() + octets, most - octets, static_cast<off_t>(octets));
+      if (more < 0) return {};
+      octets += static_cast<std::size_t>(more);
+      const std::string_view text(head.data(), octets);
+      if (depth == SummaryDepth::envelope) {
+        if (auto envelope = envelope_of(text, octets < most)) return *std::move(envelope);
+        continue;
+      }
+      const auto header = message::header_of(text);
+      if (header.size() < octets || octets < most) return summarise_head(header, depth, 0, tree);
+    }
   }
   const auto file = MessageFile::open(std::move(*fd));
   if (!file) return {};
   const auto raw = (*file)->raw();
   if (depth == SummaryDepth::whole) return summarise(raw, tree);
+  if (depth == SummaryDepth::envelope) return *envelope_of(raw, true);
   return summarise_head(message::header_of(raw), depth,
                         depth == SummaryDepth::header_and_size ? (*file)->wire_octets() : 0, tree);
 }
@@ -167,6 +206,7 @@ Status Mailbox::complete(const UidSet& uids, bool sizes_only) {
     }
   }
   for (std::size_t from = 0; from < wanted.size(); from += kPiece) {
+    note_reading();
     const auto count = std::min(kPiece, wanted.size() - from);
     std::vector<std::string> records(count);
     std::vector<record::Known::Row> rows(count);

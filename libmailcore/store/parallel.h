@@ -1,5 +1,6 @@
 // A loop over many independent items, on several threads where there are enough of them.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <thread>
@@ -7,10 +8,15 @@
 
 namespace mail::store {
 
+/// 0: one per core.
+inline unsigned threads_of(unsigned wanted) {
+  return wanted == 0 ? std::max(1U, std::thread::hardware_concurrency()) : wanted;
+}
+
 /// Calls function(i) for 0..count-1. `threads` 0: one per core. Below `least` items all run here.
 template <class Function>
 void in_parallel(std::size_t count, unsigned threads, std::size_t least, Function&& function) {
-  if (threads == 0) threads = std::max(1U, std::thread::hardware_concurrency());
+  threads = threads_of(threads);
   if (count < least || threads == 1) {
     for (std::size_t i = 0; i < count; ++i) function(i);
     return;

@@ -125,6 +125,7 @@ Result<UidSet> SessionView::search_bodies(bool with_header, const std::string& n
   }
   constexpr std::size_t kPiece = 4096;  // bounds the memory of filters that are made on the way
   for (std::size_t from = 0; from < items.size(); from += kPiece) {
+    mailbox_->note_reading();
     const auto count = std::min(kPiece, items.size() - from);
     in_parallel(count, 0, 64, [&](std::size_t i) {
       thread_local message::Tree tree;

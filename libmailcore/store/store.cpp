@@ -189,7 +189,7 @@ void StoreImpl::index_ahead() {
   };
   while (!stopped(kIndexRound)) {
     for (const auto& mailbox : viewed_mailboxes()) {
-      for (bool first = true;; first = false) {
+      for (bool first = true; !mailbox->readers_first(); first = false) {
         const auto more = mailbox->index_ahead(kIndexPiece);
         // What was found and read stands in the log, one record after the other: the next process reads it as a whole.
         if (more && !*more && !first) (void)mailbox->compact_files(false);

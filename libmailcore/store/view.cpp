@@ -5,9 +5,9 @@
 
 #include "store/account_impl.h"
 #include "store/hot_keys.h"
-#include "store/parallel.h"
 #include "store/summary.h"
 #include "store/summary_cache.h"
+#include "store/summary_reader.h"
 
 namespace mail::store {
 
@@ -253,21 +253,18 @@ bool SessionView::has_summaries(const UidSet& uids) const {
 
 Status SessionView::complete_summaries(const UidSet& uids) { return mailbox_->complete(uids, false); }
 
-struct SessionView::SummaryItem {
-  SequenceNumber number;
-  MessageRow row;
-  SummaryRef ref;
-  std::string made;  ///< Where the index has none.
-};
-
 /// In pieces: the image lock is not held while the cache is read or the caller works.
-/// @param prepare  called with each piece
 /// @param read  gives the summary of an item, or nothing
-template <class Prepare, class Read>
+template <class Read>
 void SessionView::each_summary(
-    const UidSet& uids, std::size_t piece, Prepare&& prepare, Read&& read,
+    const UidSet& uids, Read&& read,
     const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
-  std::vector<SummaryItem> items;
+  struct Item {
+    SequenceNumber number;
+    MessageRow row;
+    SummaryRef ref;
+  };
+  std::vector<Item> items;
   std::uint64_t from = 1;
   for (;;) {
     items.clear();
@@ -277,24 +274,23 @@ void SessionView::each_summary(
       for (const auto& range : uids.ranges())
         if (number(range.last) >= from) rest.add(std::max(range.first, static_cast<Uid>(from)), range.last);
       for_rows(rest, [&](RowNumber row, SequenceNumber number) {
-        items.push_back({number, message(row), mailbox_->image().summary(row), {}});
-        return items.size() < piece;
+        items.push_back({number, message(row), mailbox_->image().summary(row)});
+        return items.size() < kPiece;
       });
     }
-    prepare(items);
     for (auto& item : items) {
-      auto summary = item.made.empty() ? read(item.row.uid, item.ref) : parse_summary(item.made);
+      std::string made;
+      auto summary = read(item.row.uid, item.ref);
       if (!summary) {  // damaged: made anew here, exact all the same
-        item.made = mailbox_->summary_of(item.row.uid, SummaryDepth::whole);
-        if (item.made.empty()) continue;
-        summary = parse_summary(item.made);
+        made = mailbox_->summary_of(item.row.uid, SummaryDepth::whole);
+        summary = parse_summary(made);
         if (!summary) continue;
       }
       if (summary->octets != 0) item.row.octets = summary->octets;
       if (summary->sent_date == INT64_MIN) summary->sent_date = item.row.internal_date;
       if (!function(item.number, item.row, *summary)) return;
     }
-    if (items.size() < piece) return;
+    if (items.size() < kPiece) return;
     from = std::uint64_t{number(items.back().row.uid)} + 1;
     if (from > UINT32_MAX) return;
   }
@@ -304,32 +300,13 @@ void SessionView::summaries(
     const UidSet& uids, const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
   const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
-      uids, kPiece, [](const auto&) {}, [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
+      uids, [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
 }
 
-void SessionView::read_summaries(
-    const UidSet& uids, SummaryDepth depth,
-    const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const {
-  // What is read of headers alone and then not asked for is lost: little at a time, where the caller may stop.
-  constexpr std::size_t kHeaderPiece = 256;
+std::unique_ptr<SummaryReading> SessionView::read_summaries(const UidSet& uids, SummaryDepth depth) const {
   // Where no thread makes the index, whoever reads does.
   if (depth == SummaryDepth::search_keys && !mailbox_->indexes_ahead()) depth = SummaryDepth::whole;
-  const SummaryCache::Reading reading(mailbox_->summaries());
-  each_summary(
-      uids, depth == SummaryDepth::header || depth == SummaryDepth::header_and_size ? kHeaderPiece : kPiece,
-      [&](std::vector<SummaryItem>& items) {
-        std::vector<SummaryItem*> missing;
-        for (auto& item : items)
-          if (!mailbox_->summaries().plausible(item.ref)) missing.push_back(&item);
-        in_parallel(missing.size(), mailbox_->parse_threads(), 32,
-                    [&](std::size_t i) { missing[i]->made = mailbox_->summary_of(missing[i]->row.uid, depth); });
-        if (depth != SummaryDepth::whole) return;
-        std::vector<std::pair<Uid, std::string_view>> made;
-        for (const auto* item : missing)
-          if (!item->made.empty()) made.emplace_back(item->row.uid, item->made);
-        if (!made.empty()) (void)mailbox_->keep_summaries(made);  // a full disk costs only the index, not the answer
-      },
-      [&](Uid, SummaryRef ref) { return reading.summary(ref); }, function);
+  return std::make_unique<SummaryReader>(*this, mailbox_, uids, depth);
 }
 
 void SessionView::keys(const UidSet& uids,
@@ -339,7 +316,7 @@ void SessionView::keys(const UidSet& uids,
   hot.use_epoch(epoch_);
   const SummaryCache::Reading reading(mailbox_->summaries());
   each_summary(
-      uids, kPiece, [](const auto&) {},
+      uids,
       [&](Uid uid, SummaryRef ref) {
         auto found = hot.find(uid);
         if (found) return found;

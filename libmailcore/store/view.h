@@ -45,9 +45,7 @@ class SessionView final : public View {
   void summaries(const UidSet& uids,
                  const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
 
-  void read_summaries(
-      const UidSet& uids, SummaryDepth depth,
-      const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
+  std::unique_ptr<SummaryReading> read_summaries(const UidSet& uids, SummaryDepth depth) const override;
   void keys(const UidSet& uids,
             const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const override;
 
@@ -76,13 +74,13 @@ class SessionView final : public View {
   void after_compact(const Image& image);
 
  private:
+  friend class SummaryReader;
   /// Calls function(row, sequence number) for the view's rows within the sets; stops at false. Under the shared image
   /// lock.
   template <class Function>
   void for_rows(const UidSet& uids, Function&& function) const;
-  struct SummaryItem;
-  template <class Prepare, class Read>
-  void each_summary(const UidSet& uids, std::size_t piece, Prepare&& prepare, Read&& read,
+  template <class Read>
+  void each_summary(const UidSet& uids, Read&& read,
                     const std::function<bool(SequenceNumber, const MessageRow&, const Summary&)>& function) const;
   RowNumber row_of(SequenceNumber number) const;
   std::uint32_t hidden_before(RowNumber row) const;

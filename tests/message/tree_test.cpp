@@ -109,6 +109,13 @@ TEST_CASE("every message of the vectors gives a consistent tree, the same for LF
       CHECK(tree.crlf_octets() == crlf.size());
       CHECK(imap_bodystructure(other) == imap_bodystructure(tree));
       CHECK(imap_envelope(other) == imap_envelope(tree));
+      for (const auto& whole : {text, crlf, text.substr(0, tree.root().header.end)}) {
+        MessageFields fields;
+        std::string envelope;
+        (void)find_message_fields(whole, fields);
+        append_imap_envelope(envelope, fields, whole);
+        CHECK(envelope == imap_envelope(tree));
+      }
       std::string search;
       append_body_search_text(search, tree);
       append_header_search_text(search, tree.header(tree.root()));
@@ -259,7 +266,11 @@ TEST_CASE("fields are found in folded, spaced and mixed-case headers") {
   CHECK(body_of(text) == "body");
   const auto tree = parse(text);
   CHECK(tree.field(tree.root(), KnownField::subject) == " one\r\n\ttwo");
-  CHECK(tree.repeated(tree.root(), KnownField::subject));
+  MessageFields known;
+  CHECK(find_message_fields("\nbody", known));
+  CHECK_FALSE(find_message_fields("Subject: a\r\n b\r\n", known));
+  CHECK(known.values[static_cast<std::size_t>(KnownField::subject)] == " a\r\n b");
+  CHECK((tree.fields(tree.root()).repeated >> static_cast<unsigned>(KnownField::subject) & 1U) == 1);
   CHECK(unfold("a\r\nb\0c") == "a b");
   CHECK(unfold(std::string_view("a\rb\0c", 5)) == "a b c");
 }

@@ -252,6 +252,58 @@ TEST_CASE("obsolete and broken address lists still give their mailboxes") {
       (void)parse_addresses(replace_all(shape, "?", std::string(1, static_cast<char>(c))));
 }
 
+TEST_CASE("plain addresses are the same the short way and the long way") {
+  // Behind an empty place in a list all is parsed the long way.
+  const auto same = [](const std::string& text) {
+    INFO(text);
+    CHECK(parse_addresses(text) == parse_addresses("," + text));
+    return parse_addresses(text).size();
+  };
+  for (const std::string list : {"a@b", "<a@b>", "Ann Lee <a@b>", "\"Lee, Ann\" <a@b>", "a@b, c@d,\r\n Ann <e@f>"}) {
+    auto rest = std::string_view(list);
+    while (take_plain_mailbox(rest)) {
+    }
+    CHECK(rest.empty());
+  }
+  for (int c = 0; c < 256; ++c) {
+    for (const std::string shape : {"?",
+                                    "?a@b",
+                                    "a?@b",
+                                    "a@?b",
+                                    "a@b?",
+                                    "a@b?c@d",
+                                    "a@b,?c@d",
+                                    "<?a@b>",
+                                    "<a?@b>",
+                                    "<a@?b>",
+                                    "<a@b?>",
+                                    "<a@b>?",
+                                    "?<a@b>",
+                                    "A?<a@b>",
+                                    "A? <a@b>",
+                                    "A ?<a@b>",
+                                    "A?L <a@b>",
+                                    "A ?L <a@b>",
+                                    "\"?\" <a@b>",
+                                    "\"A?L\" <a@b>",
+                                    "\"A\"?<a@b>",
+                                    "\"A\" ?<a@b>",
+                                    "=??q?A?= <a@b>",
+                                    "=?x?q?A? L?= <a@b>",
+                                    "=?x?q?A?=?L <a@b>",
+                                    "=?a?b?c?=?@d",
+                                    "=?x?q?A?L <a@b>, c@d?=",
+                                    "a@b, g: c@d?;",
+                                    "Ann Lee <a@b>?, c@d"})
+      (void)same(replace_all(shape, "?", std::string(1, static_cast<char>(c))));
+    for (const std::string shape :
+         {"=?x?q?A~?= <a@b>", "=?x?q?A~L?= <a@b>", "=?x?q?A?=~<a@b>", "=?x?q?A?=~@b", "~=?x?q?A?=@b"})
+      (void)same(replace_all(shape, "~", std::string(1, static_cast<char>(c))));
+  }
+  for (const auto& test : vector_file("addresses", "mail-parser/address.half.json"))
+    (void)same(first_field(test["header"].get<std::string>()));
+}
+
 TEST_CASE("text for headers decodes to itself, in lines of at most 78 columns") {
   for (const std::string text :
        {"", "plain", "é",

@@ -441,7 +441,7 @@ struct Read {
 };
 Read read_all(View& view, SummaryDepth depth) {
   Read out;
-  view.read_summaries(all(), depth, [&](SequenceNumber, const MessageRow& row, const Summary& summary) {
+  view.read_summaries(all(), depth)->next([&](SequenceNumber, const MessageRow& row, const Summary& summary) {
     out.envelopes += summary.envelope;
     out.header_fields += summary.header_fields;
     out.sizes += std::to_string(row.octets) + ' ';
@@ -471,6 +471,7 @@ TEST_CASE("a first visit reads summaries as they are asked for, of headers alone
   auto view = bench.select();
   const auto header = read_all(*view, SummaryDepth::header_and_size);
   CHECK(read_all(*view, SummaryDepth::header).envelopes == header.envelopes);
+  CHECK(read_all(*view, SummaryDepth::envelope).envelopes == header.envelopes);
   CHECK(header.envelopes.size() > 40 * 100);
   CHECK_FALSE(header.structures);
   CHECK_FALSE(view->has_summaries(UidSet::of(view->last_uid())));
@@ -481,15 +482,54 @@ TEST_CASE("a first visit reads summaries as they are asked for, of headers alone
   CHECK(whole.sizes == header.sizes);
   CHECK(whole.keys.find("late") != std::string::npos);
   CHECK(view->has_summaries(all()));
-  int told = 0;
-  view->read_summaries(all(), SummaryDepth::header,
-                       [&](SequenceNumber, const MessageRow&, const Summary&) { return ++told < 3; });
-  CHECK(told == 3);
   // What is compared is the same where only headers are read.
   auto settings = quick_settings();
   settings.index_ahead = true;
   Bench second(dir / "Maildir", settings, Disk::system(), dir / "index");
   CHECK(read_all(*second.select(), SummaryDepth::search_keys).keys == whole.keys);
+}
+
+TEST_CASE("a first visit goes on where it was left, and tells of flags as they are then") {
+  mail::test::TemporaryDirectory dir;
+  Bench bench(dir / "Maildir");
+  for (const auto* folder : {"cur", "new", "tmp"})
+    std::filesystem::create_directories(dir / ("Maildir/" + std::string(folder)));
+  constexpr unsigned kMessages = 1500;
+  for (unsigned i = 0; i < kMessages; ++i)
+    write_text(dir / ("Maildir/cur/" + std::to_string(1700000000 + i) + ".M1P1.host:2,"),
+               "Subject: s" + std::to_string(i) + "\n\n");
+  auto view = bench.select();
+  REQUIRE(view->exists() == kMessages);
+  // Of every other message: more ranges than are looked at together.
+  UidSet odd;
+  for (unsigned uid = 1; uid <= kMessages; uid += 2) odd.add(static_cast<Uid>(uid));
+  for (const auto depth : {SummaryDepth::envelope, SummaryDepth::header, SummaryDepth::whole}) {
+    const auto reading = view->read_summaries(odd, depth);
+    std::vector<std::string> told;
+    unsigned seen = 0;
+    for (bool more = true; more;) {
+      int now = 0;
+      more = reading->next([&](SequenceNumber number, const MessageRow& row, const Summary& summary) {
+        CHECK(store::number(number) == 2 * told.size() + 1);
+        CHECK(summary.envelope.find("\"s" + std::to_string(store::number(number) - 1) + "\"") !=
+              std::string_view::npos);
+        told.emplace_back(summary.envelope);
+        seen += has(row.flags, Flags::seen) ? 1U : 0U;
+        return ++now < 7;
+      });
+      if (told.size() == 7) {  // these, and many more, were read by now
+        FlagChange change;
+        change.uids = UidSet::of(Uid{17});
+        change.flags = Flags::seen;
+        change.how = depth == SummaryDepth::header ? FlagChange::How::remove : FlagChange::How::add;
+        REQUIRE(view->store_flags(change));
+      }
+    }
+    CHECK(told.size() == kMessages / 2);
+    CHECK(seen == (depth == SummaryDepth::header ? 0 : 1));
+  }
+  CHECK(view->has_summaries(odd));
+  CHECK_FALSE(view->has_summaries(all()));
 }
 
 TEST_CASE("what a first visit found is in the snapshot when the store ends, and keywords are") {

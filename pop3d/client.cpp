@@ -144,7 +144,7 @@ void Client::pump() {
 void Client::handle(const pop3::Event& event) {
   const auto done = [this](const directory::LoginStep& step) { logged_in(step); };
   std::visit(overloaded{
-                 [&](const pop3::Send& e) { connection().write(e.octets); },
+                 [&](const pop3::Send&) { connection().write(session_->take_sent()); },
                  [&](const pop3::BeginTls&) { connection().start_tls(server_.tls()); },
                  [&](const pop3::CheckPassword& e) { login().with_password(e.user, e.password, done); },
                  [&](const pop3::CheckApop& e) { login().with_apop(e.user, e.timestamp, e.digest, done); },
@@ -261,7 +261,8 @@ void Client::send_message() {
     const auto piece = raw.substr(file_offset_, kPieceOctets);
     file_offset_ += piece.size();
     if (!session_->message_octets(piece)) file_offset_ = raw.size();
-    while (const auto event = session_->next()) connection().write(std::get<pop3::Send>(*event).octets);
+    if (file_offset_ == raw.size()) break;  // with its end, in one write
+    while (session_->next()) connection().write(session_->take_sent());
   }
   file_.reset();
   session_->message_ends();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -99,6 +100,11 @@ class ServerSession {
   void receive(std::string_view octets);
   /// The next event, or nothing while it needs more octets or an answer. The first one is the greeting.
   std::optional<Event> next();
+  /// The octets of the Send that next() gave, without a copy; they are no longer shown by it.
+  std::string take_sent() {
+    output_given_ = false;
+    return std::exchange(output_, {});
+  }
   /// True while so much unread input waits that no more should be read.
   bool input_full() const { return input_.size() - consumed_ > kInputOctets; }
 

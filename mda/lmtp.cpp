@@ -242,11 +242,14 @@ void LmtpClient::end_message() {
                  {"protocol", "LMTP"}});
     committed(status);
   }));
-  spool::Incoming::commit(std::move(incoming_),
-                          [loop_of = &loop(), queue = server_.queue, id = id_, back](Status status) {
-                            if (status) queue->found(id);
-                            loop_of->post([back, status = std::move(status)]() mutable { (*back)(std::move(status)); });
-                          });
+  spool::Incoming::commit(
+      std::move(incoming_),
+      [queue = server_.queue, id = id_](const Status& status) {
+        if (status) queue->found(std::span(&id, 1));
+      },
+      [loop_of = &loop(), back](Status status) {
+        loop_of->post([back, status = std::move(status)]() mutable { (*back)(std::move(status)); });
+      });
 }
 
 void LmtpClient::committed(const Status& status) {

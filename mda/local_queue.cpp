@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -17,6 +18,9 @@ using spool::RecipientState;
 
 constexpr std::chrono::seconds kScan{60};  // where there is no inotify, and for what it missed
 constexpr int kTickMilliseconds = 1000;    // how late a retry may begin
+/// Mail that comes one upon the other is taken together: each turn costs switches of threads that whoever sends it
+/// would wait for. The first one after a pause waits for nothing.
+constexpr std::chrono::milliseconds kGather{2};
 
 /// A line of ID.log in relay's words: seconds, the recipient's position, host ("-": this one), status, reply.
 std::string log_line(WallTime time, std::size_t recipient, const Outcome& outcome) {
@@ -49,6 +53,7 @@ struct LocalQueue::Job {
   std::vector<std::size_t> recipients;  // of the item's addressees: their positions in the envelope
   std::vector<std::string> log;         // lines for ID.log
   std::vector<std::size_t> settled;     // recipients whose state is not written yet
+  bool earlier = false;                 // it may have been tried before
   bool flush_failed = false;            // it was delivered, and could not be made durable
 };
 
@@ -96,13 +101,17 @@ void LocalQueue::wake() {
   if (write(wake_.get(), &one, sizeof one) < 0) return;  // full: it is awake already
 }
 
-void LocalQueue::found(const MessageId& id) {
+void LocalQueue::found(std::span<const MessageId> ids) {
+  bool wake_one = false;
   {
     const std::scoped_lock lock(mutex_);
-    if (!known_.insert(id).second) return;
-    ready_.push_back(id);
+    const bool waited_for = ready_.empty();
+    for (const auto& id : ids)
+      if (known_.insert(id).second) ready_.push_back(id);
+    // Those that are there already woke somebody, who is gathering.
+    wake_one = !ready_.empty() && (waited_for || take_now());
   }
-  ready_changed_.notify_one();
+  if (wake_one) ready_changed_.notify_one();
 }
 
 void LocalQueue::later(const MessageId& id, WallTime when) {
@@ -120,7 +129,7 @@ void LocalQueue::scan() {
   auto ids = spool_.list(Box::local);
   if (!ids) return log_event(LogLevel::error, "local_scan_failed", {{"text", ids.error().text}});
   std::ranges::sort(*ids);  // oldest first
-  for (const auto& id : *ids) found(id);
+  found(*ids);
 }
 
 void LocalQueue::watch() {
@@ -143,9 +152,12 @@ void LocalQueue::watch() {
     }
     if (watcher && fds[1].revents != 0) {
       const auto names = watcher->read();
+      std::vector<MessageId> ids;
       if (names)
         for (const auto& name : *names)
-          if (const auto id = MessageId::parse(name.name)) found(*id);
+          if (auto id = MessageId::parse(name.name)) ids.push_back(*std::move(id));
+      found(ids);
+      std::this_thread::sleep_for(kGather);
     }
     if (clock_.steady() >= next_scan) scan(), next_scan = clock_.steady() + kScan;
   }
@@ -161,15 +173,24 @@ std::vector<MessageId> LocalQueue::take() {
   return ids;
 }
 
+/// With the mutex held: whether what is ready shall not wait for more.
+bool LocalQueue::take_now() const {
+  return stopping_ || ready_.size() >= settings_.mda.batch || std::chrono::steady_clock::now() >= gathered_until_;
+}
+
 void LocalQueue::work() {
   for (;;) {
     std::vector<MessageId> ids;
     {
       std::unique_lock lock(mutex_);
       ready_changed_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
+      ready_changed_.wait_until(lock, gathered_until_, [this] { return take_now(); });
       if (stopping_) return;
       ids = take();
+      gathered_until_ = std::chrono::steady_clock::now() + kGather;
+      if (!ready_.empty()) ready_changed_.notify_one();
     }
+    if (ids.empty()) continue;  // another worker took them
     try {
       process(ids);
     } catch (const std::bad_alloc&) {
@@ -182,7 +203,7 @@ void LocalQueue::work() {
 Result<std::size_t> LocalQueue::run_once() {
   MAIL_TRY(all, spool_.list(Box::local));
   std::ranges::sort(all);
-  for (const auto& id : all) found(id);
+  found(all);
   for (;;) {
     std::vector<MessageId> ids;
     {
@@ -193,7 +214,7 @@ Result<std::size_t> LocalQueue::run_once() {
         waiting_.erase(waiting_.begin());
       }
       ids = take();
-      if (ids.empty() && unflushed_.ids.empty()) return waiting_.size();
+      if (ids.empty() && unflushed_.messages.empty()) return waiting_.size();
     }
     if (ids.empty())
       flush_unflushed();
@@ -233,14 +254,14 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
     Job job;
     if (!open(id, job)) continue;
     // What lay here before this process may have been delivered by the one before it, killed before it could say so.
-    const bool earlier = job.envelope.attempts > 0 || job.envelope.arrival <= started_ + std::chrono::seconds(2);
-    const bool placed = earlier && done_.was_placed(Box::local, id);
+    job.earlier = job.envelope.attempts > 0 || job.envelope.arrival <= started_ + std::chrono::seconds(2);
+    const bool placed = job.earlier && done_.was_placed(Box::local, id);
     Item item{.content = {},
               .reverse_path = job.envelope.reverse_path,
               .received = {},
               .addressees = {},
               .account = job.envelope.authenticated_user,
-              .repeated = earlier || job.flush_failed,
+              .repeated = job.earlier || job.flush_failed,
               .require_tls = job.envelope.require_tls,
               .smtputf8 = job.envelope.smtputf8};
     for (std::size_t i = 0; i < job.envelope.recipients.size(); ++i) {
@@ -270,13 +291,13 @@ void LocalQueue::process(const std::vector<MessageId>& ids) {
       continue;
     }
     for (std::size_t k = 0; k < outcomes[i].size(); ++k) record(jobs[i], jobs[i].recipients[k], outcomes[i][k]);
-    later.ids.push_back(jobs[i].id);
-    later.own.push_back(jobs[i].envelope.protocol.starts_with("LMTP"));
+    later.messages.push_back({jobs[i].id, jobs[i].message->file_octets(), jobs[i].envelope.protocol.starts_with("LMTP"),
+                              jobs[i].earlier || !jobs[i].log.empty()});
     later.octets += items[i].content.size();
   }
   later.places = std::move(unflushed);
-  if (later.ids.empty()) return;
-  static_cast<void>(done_.note_placed(Box::local, later.ids));  // a hint
+  if (later.messages.empty()) return;
+  static_cast<void>(done_.note_placed(Box::local, later.ids()));  // a hint
   add_unflushed(std::move(later));
 }
 

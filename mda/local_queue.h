@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_set>
@@ -36,8 +37,8 @@ class LocalQueue {
   Status start(unsigned workers = 2);
   /// Ends after the batches under way.
   void stop();
-  /// A message is in the box; thread-safe. Known ones are not taken twice.
-  void found(const MessageId& id);
+  /// Messages are in the box; thread-safe. Known ones are not taken twice.
+  void found(std::span<const MessageId> ids);
   /// Takes what is in the box and delivers until nothing is due; for tests and `mda --once`. @return messages that are
   /// left for later.
   Result<std::size_t> run_once();
@@ -47,6 +48,7 @@ class LocalQueue {
   void work();
   void scan();
   std::vector<MessageId> take();
+  bool take_now() const;
   void process(const std::vector<MessageId>& ids);
   struct Job;
   bool open(const MessageId& id, Job& job);
@@ -66,7 +68,7 @@ class LocalQueue {
   void add_unflushed(Unflushed more);
   void settle_loop();
   void flush_unflushed();
-  void again(const std::vector<MessageId>& ids, const Error& error);
+  void again(std::span<const MessageId> ids, const Error& error);
   void retire(const Unflushed& messages);
 
   const config::Settings& settings_;
@@ -80,17 +82,24 @@ class LocalQueue {
   std::condition_variable ready_changed_;
   std::deque<MessageId> ready_;
   std::multimap<WallTime, MessageId> waiting_;
-  std::unordered_set<MessageId> known_;     // ready, waiting, in work or unflushed
-  std::unordered_set<MessageId> repeated_;  // of them: a flush failed
+  std::unordered_set<MessageId> known_;                   // ready, waiting, in work or unflushed
+  std::unordered_set<MessageId> repeated_;                // of them: a flush failed
+  std::chrono::steady_clock::time_point gathered_until_;  // until then what becomes ready waits for more
   bool stopping_ = false;
 
   /// Delivered, not durable yet.
   struct Unflushed {
-    std::vector<MessageId> ids;
-    std::vector<bool> own;  // of each: it came by our LMTP, not by mta serve
+    struct Message {
+      MessageId id;
+      std::uint64_t octets;  // of its spool file
+      bool own;              // it came by our LMTP, not by mta serve
+      bool logged;           // it may have an ID.log
+    };
+    std::vector<Message> messages;
     std::uint64_t octets = 0;
     std::chrono::steady_clock::time_point oldest;
     store::Unflushed places;
+    std::vector<MessageId> ids() const;
     bool full() const;
   };
   std::mutex unflushed_mutex_;

@@ -124,23 +124,26 @@ void Incoming::set_entries(std::vector<Entry> entries) {
   image_ = std::move(image);
 }
 
-void Incoming::commit(std::unique_ptr<Incoming> message, CommitDone done) {
+void Incoming::commit(std::unique_ptr<Incoming> message, CommitDone done, CommitDone durable) {
   if (!message->status_) {
     auto status = message->status_;
     message.reset();
-    return done(status);
+    if (durable) durable(status);
+    if (done) done(status);
+    return;
   }
   if (message->large_)
-    commit_large(std::move(message), std::move(done));
+    commit_large(std::move(message), std::move(done), std::move(durable));
   else
-    commit_small(std::move(message), std::move(done));
+    commit_small(std::move(message), std::move(done), std::move(durable));
 }
 
-void Incoming::commit_small(std::unique_ptr<Incoming> message, CommitDone done) {
+void Incoming::commit_small(std::unique_ptr<Incoming> message, CommitDone done, CommitDone durable) {
   auto& core = message->core_;
   auto pending = std::make_shared<Pending>();
   pending->id = message->entries_[0].envelope.id;
   pending->done = std::move(done);
+  pending->durable = std::move(durable);
   pending->image = std::move(message->image_);
   const auto header_octets = message->header_octets_;
   const auto content = std::string_view(pending->image).substr(header_octets);
@@ -157,10 +160,11 @@ void Incoming::commit_small(std::unique_ptr<Incoming> message, CommitDone done) 
   core.commit(std::move(pending));
 }
 
-void Incoming::commit_large(std::unique_ptr<Incoming> message, CommitDone done) {
+void Incoming::commit_large(std::unique_ptr<Incoming> message, CommitDone done, CommitDone durable) {
   auto pending = std::make_shared<Pending>();
   pending->id = message->entries_[0].envelope.id;
   pending->done = std::move(done);
+  pending->durable = std::move(durable);
   pending->large = true;
   pending->halves = 1;
   auto& core = message->core_;

@@ -115,18 +115,22 @@ bool Recycler::ready() {
 }
 
 Status Recycler::remove(Box box, const MessageId& id) {
-  if (!ready()) return spool::remove(spool_, box, id);
-  auto& disk = spool_.disk();
-  const auto found = disk.stat(spool_.directory(box), id.text());
-  if (!found || !S_ISREG(found->st_mode) || static_cast<std::uint64_t>(found->st_size) > kSmallMessageOctets)
-    return spool::remove(spool_, box, id);
-  const auto blocks = decimal(blocks_of(static_cast<std::uint64_t>(found->st_size)));
-  const auto name = concat({std::string(kBlockDigits - blocks.size(), '0'), blocks, "-", id.text()});
-  if (!disk.rename(spool_.directory(box), id.text(), directory_, name)) return spool::remove(spool_, box, id);
-  // An operator may have linked it elsewhere before it had no name here any more: then it is not ours to overwrite.
-  const auto moved = disk.stat(directory_, name);
-  if (moved && moved->st_nlink > 1) (void)disk.unlink(directory_, name);
+  const auto found = spool_.disk().stat(spool_.directory(box), id.text());
+  if (!found || !S_ISREG(found->st_mode)) return spool::remove(spool_, box, id);
+  MAIL_CHECK(remove_file(box, id, static_cast<std::uint64_t>(found->st_size)));
   return remove_log(spool_, box, id);
+}
+
+Status Recycler::remove_file(Box box, const MessageId& id, std::uint64_t octets) {
+  auto& disk = spool_.disk();
+  if (octets <= kSmallMessageOctets && ready()) {
+    const auto blocks = decimal(blocks_of(octets));
+    const auto name = concat({std::string(kBlockDigits - blocks.size(), '0'), blocks, "-", id.text()});
+    if (disk.rename(spool_.directory(box), id.text(), directory_, name)) return {};
+  }
+  auto removed = disk.unlink(spool_.directory(box), id.text());
+  if (!removed && removed.error().kind == Error::Kind::not_found) return {};
+  return removed;
 }
 
 }  // namespace mail::spool

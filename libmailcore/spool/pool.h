@@ -47,6 +47,9 @@ class Recycler {
   /// As spool::remove(), and under the same condition; and a note of it must be durable: after a power cut the name may
   /// be there again, with another message's octets.
   Status remove(Box box, const MessageId& id);
+  /// The same, but for its ID.log, and by one call.
+  /// @param octets  the file's size: StoredMessage::file_octets()
+  Status remove_file(Box box, const MessageId& id, std::uint64_t octets);
 
  private:
   bool ready();

@@ -23,6 +23,7 @@ class StoredMessage {
   /// Header, empty line and body with CRLF line ends, as received. Valid as long as this object.
   std::string_view content() const { return content_; }
   Box box() const { return box_; }
+  std::uint64_t file_octets() const { return mapping_ != nullptr ? mapping_octets_ : buffer_.size(); }
 
   /// Overwrites the recipient's state octet, unsynced: the done journal makes it durable.
   Status set_state(std::size_t recipient, RecipientState state);

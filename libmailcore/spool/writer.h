@@ -18,8 +18,9 @@ struct Entry {
   Envelope envelope;
 };
 
-/// Told once when the message is durable or has failed; on any thread, possibly inside commit(). A failure (temporary:
-/// full disk, no descriptors, failed sync) means that nothing of the message is in the spool. Must not block.
+/// Told once when the message is durable and in its boxes, or has failed; on any thread, possibly inside commit(). A
+/// failure (temporary: full disk, no descriptors, failed sync) means that nothing of the message is in the spool. Must
+/// not block.
 using CommitDone = std::function<void(Status)>;
 
 struct WriterOptions {
@@ -46,7 +47,10 @@ class Incoming {
   /// Replaces the envelopes (a filter added recipients). Costs a copy of a message that is large already.
   void set_entries(std::vector<Entry> entries);
   /// Durable in all its boxes, or in none: the entries of one transaction share one journal record.
-  static void commit(std::unique_ptr<Incoming> message, CommitDone done);
+  /// @param durable  told before `done`: the message is durable or has failed. Its files get their names in the boxes a
+  ///   moment later. Where a name cannot be given the writer tries again, and `done` waits; at its end it leaves the
+  ///   message to the journal, and `done` is not told. For those who answer somebody that waits.
+  static void commit(std::unique_ptr<Incoming> message, CommitDone done, CommitDone durable = {});
 
  private:
   friend class Writer;
@@ -55,8 +59,8 @@ class Incoming {
   Incoming(WriterCore& core, std::vector<Entry> entries);
   void write_large(std::string_view octets);
   void spill();
-  static void commit_small(std::unique_ptr<Incoming> message, CommitDone done);
-  static void commit_large(std::unique_ptr<Incoming> message, CommitDone done);
+  static void commit_small(std::unique_ptr<Incoming> message, CommitDone done, CommitDone durable);
+  static void commit_large(std::unique_ptr<Incoming> message, CommitDone done, CommitDone durable);
 
   WriterCore& core_;
   std::vector<Entry> entries_;

@@ -12,8 +12,13 @@
 namespace mail::spool {
 
 namespace {
+using namespace std::chrono_literals;
 constexpr std::uint64_t kMostBatchOctets = 4U << 20;  // bounds the journal thread's memory and a batch's latency
-}
+constexpr std::size_t kMostUnnamed = 1000;            // more than these: who brings them gives the names
+/// Files that come one upon the other are named together: their readers wake up once. The first one waits for nothing.
+constexpr auto kNameTogether = 1ms;
+constexpr auto kNameAgain = 1s;
+}  // namespace
 
 Record Pending::record() const {
   Record record;
@@ -67,6 +72,7 @@ WriterCore::WriterCore(const Spool& spool, std::string program, WriterOptions op
       free_(std::move(free_segments)) {
   if (auto pool = Pool::open(spool_.disk(), lock_.directory)) pool_ = std::move(*pool);
   journal_thread_ = std::thread([this] { journal_loop(); });
+  naming_thread_ = std::thread([this] { naming_loop(); });
   keeper_thread_ = std::thread([this] { keeper_loop(); });
   for (unsigned i = 0; i < std::max(1U, options_.sync_threads); ++i)
     sync_threads_.emplace_back([this] { sync_loop(); });
@@ -75,13 +81,17 @@ WriterCore::WriterCore(const Spool& spool, std::string program, WriterOptions op
 WriterCore::~WriterCore() {
   {
     std::unique_lock lock(mutex_);
+    ending_ = true;
+    naming_work_.notify_all();
     idle_.wait(lock, [this] { return under_way_ == 0 && sync_jobs_.empty(); });
     stopping_ = true;
   }
   work_.notify_all();
+  naming_work_.notify_all();
   keeper_wake_.notify_all();
   sync_work_.notify_all();
   journal_thread_.join();
+  naming_thread_.join();
   keeper_thread_.join();
   for (auto& thread : sync_threads_) thread.join();
   for (auto* segment : {&current_, &spare_})
@@ -117,7 +127,9 @@ void WriterCore::sync_loop() {
 void WriterCore::commit(std::shared_ptr<Pending> pending) {
   if (!pending->status) {  // a large file that could not be finished
     discard(*pending);
-    return pending->done(pending->status);
+    if (pending->durable) pending->durable(pending->status);
+    if (pending->done) pending->done(pending->status);
+    return;
   }
   {
     const std::lock_guard lock(mutex_);
@@ -137,10 +149,13 @@ Result<UniqueFd> WriterCore::open_pooled(Pending::Part& part, std::uint64_t octe
   if (part.pooled.empty()) return UniqueFd();
   auto file = disk.open(pool_->directory(), part.pooled, O_WRONLY);
   struct stat found {};
-  if (file && ::fstat(file->get(), &found) == 0 && found.st_nlink == 1) {
+  const bool known = file && ::fstat(file->get(), &found) == 0;
+  if (known && S_ISREG(found.st_mode) && found.st_nlink == 1) {
     if (static_cast<std::uint64_t>(found.st_size) > octets) MAIL_CHECK(disk.truncate(file->get(), octets));
     return file;
   }
+  // An operator has linked it elsewhere: that is not ours to overwrite.
+  if (known) (void)disk.unlink(pool_->directory(), part.pooled);
   pool_->gone(std::exchange(part.pooled, {}));
   return UniqueFd();
 }
@@ -170,9 +185,87 @@ std::pair<const Directory&, const std::string&> WriterCore::place_of(const Pendi
 }
 
 void WriterCore::half_done(const std::shared_ptr<Pending>& pending) {
-  if (--pending->halves > 0) return;
+  if (--pending->halves > 0 || name_later(pending)) return;
   if (!pending->aborted) finish(*pending);
+  end(pending);
+}
+
+/// Tells who waits, and leaves the names to their thread. @return false where they are to be given now.
+bool WriterCore::name_later(const std::shared_ptr<Pending>& pending) {
+  if (!pending->durable || !pending->status) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (naming_fails_ || ending_ || to_name_.size() >= kMostUnnamed) return false;
+  }
+  std::exchange(pending->durable, nullptr)({});
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    to_name_.push_back(pending);
+    wake = std::exchange(naming_sleeps_, false);
+  }
+  if (wake) naming_work_.notify_one();
+  return true;
+}
+
+void WriterCore::naming_loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    naming_sleeps_ = to_name_.empty();
+    naming_work_.wait(lock, [this] { return stopping_ || !to_name_.empty(); });
+    naming_sleeps_ = false;
+    if (to_name_.empty()) return;
+    auto batch = std::exchange(to_name_, {});
+    lock.unlock();
+    std::erase_if(batch, [this](const auto& pending) {
+      if (!name_again(*pending)) return false;
+      end(pending);
+      return true;
+    });
+    lock.lock();
+    naming_fails_ = !batch.empty();
+    if (naming_fails_ && ending_) {
+      under_way_ -= batch.size();
+      idle_.notify_all();
+      continue;
+    }
+    to_name_.insert(to_name_.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    naming_work_.wait_for(lock, naming_fails_ ? std::chrono::milliseconds(kNameAgain) : kNameTogether,
+                          [this] { return ending_; });
+  }
+}
+
+/// Names what has no name yet. @return false where something is left.
+bool WriterCore::name_again(Pending& pending) {
+  for (auto& part : pending.parts) {
+    if (part.named) continue;
+    const auto named = name_part(pending, part);
+    if (named) continue;
+    if (std::exchange(pending.status, tl::unexpected(named.error())))  // said once
+      log_event(
+          LogLevel::error, "naming-failed",
+          {{"id", pending.id.text()}, {"reason", named.error().text}, {"action", "the journal has it, trying on"}});
+    if (named.error().kind == Error::Kind::not_found && !pending.large) {  // somebody removed the file: a new one
+      if (!part.pooled.empty()) pool_->gone(std::exchange(part.pooled, {}));
+      (void)write_part(pending, part);
+    }
+    return false;
+  }
+  pending.status = {};
+  return true;
+}
+
+Status WriterCore::name_part(const Pending& pending, Pending::Part& part) {
+  const auto [directory, name] = place_of(part);
+  MAIL_CHECK(spool_.disk().rename(directory, name, spool_.directory(part.box), pending.id.text()));
+  part.named = true;
+  if (!part.pooled.empty()) pool_->gone(part.pooled);
+  return {};
+}
+
+void WriterCore::end(const std::shared_ptr<Pending>& pending) {
   if (pending->segment) --pending->segment->unnamed;
+  if (pending->durable) pending->durable(pending->status);
   auto done = std::move(pending->done);
   auto status = pending->status;
   if (done) done(std::move(status));
@@ -184,26 +277,18 @@ void WriterCore::half_done(const std::shared_ptr<Pending>& pending) {
 }
 
 void WriterCore::finish(Pending& pending) {
-  auto& disk = spool_.disk();
-  std::size_t named = 0;
-  for (const auto& part : pending.parts) {
+  for (auto& part : pending.parts) {
     if (!pending.status) break;
-    const auto [directory, name] = place_of(part);
-    auto moved = disk.rename(directory, name, spool_.directory(part.box), pending.id.text());
-    if (!moved) {
-      pending.fail_with(moved.error());
-      continue;
-    }
-    ++named;
-    if (!part.pooled.empty()) pool_->gone(part.pooled);
+    if (auto named = name_part(pending, part); !named) pending.fail_with(named.error());
   }
   if (pending.status) return;
-  for (std::size_t i = 0; i < named; ++i) {
-    (void)disk.unlink(spool_.directory(pending.parts[i].box), pending.id.text());
-    pending.parts[i].pooled.clear();
+  for (auto& part : pending.parts) {
+    if (!part.named) continue;
+    (void)spool_.disk().unlink(spool_.directory(part.box), pending.id.text());
+    part.pooled.clear();
   }
   discard(pending);
-  if (pending.durable) take_back(pending);
+  if (pending.recorded) take_back(pending);
 }
 
 void WriterCore::discard(Pending& pending) {
@@ -276,7 +361,7 @@ void WriterCore::write_records(std::vector<std::shared_ptr<Pending>>& batch, std
   auto written = current_->write_batch(spool_.disk(), octets);
   if (written) {
     for (const auto& pending : batch) {
-      pending->durable = true;
+      pending->recorded = true;
       half_done(pending);
     }
   } else {

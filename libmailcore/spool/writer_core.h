@@ -1,8 +1,10 @@
 // The machinery behind spool::Writer. Internal to spool/.
 //
-// Threads: any number of submitters; one journal thread that writes and syncs batches; a keeper that prepares the next
-// segment and frees old ones; some that sync large files. A message is done when both halves are: its journal record is
-// durable and its ordinary file is written. Whoever finishes the second half names the file and calls back.
+// Threads: any number of submitters; one journal thread that writes and syncs batches; one that names files; a keeper
+// that prepares the next segment and frees old ones; some that sync large files. A message cannot be lost when both
+// halves are done: its journal record is durable and its ordinary file is written. Whoever finishes the second half
+// names the file and calls back; where somebody waits for the answer it is told first, and the naming left to its
+// thread.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -23,6 +25,7 @@ struct Pending {
     std::string temporary_name;
     std::string_view header;  // into image or headers
     std::string pooled = {};  // its name in the pool, where its file is one of there
+    bool named = false;       // in its box
   };
   MessageId id;
   std::string image;                 // entry 0's whole file; empty when large
@@ -31,11 +34,11 @@ struct Pending {
   std::string_view content;
   bool large = false;
   bool aborted = false;  // takes back the record of a message whose file could not be written
-  CommitDone done;
+  CommitDone done, durable;
   std::atomic<int> halves{2};
   std::mutex mutex;
   Status status;                     // the first failure of either half
-  bool durable = false;              // its record is in the journal
+  bool recorded = false;             // its record is in the journal
   std::shared_ptr<Segment> segment;  // there
 
   Record record() const;
@@ -76,6 +79,11 @@ class WriterCore {
   std::pair<const Directory&, const std::string&> place_of(const Pending::Part& part) const;
   void half_done(const std::shared_ptr<Pending>& pending);
   void finish(Pending& pending);
+  Status name_part(const Pending& pending, Pending::Part& part);
+  bool name_later(const std::shared_ptr<Pending>& pending);
+  void naming_loop();
+  bool name_again(Pending& pending);
+  void end(const std::shared_ptr<Pending>& pending);
   void discard(Pending& pending);
   void take_back(const Pending& pending);
   void fail_batch(const std::vector<std::shared_ptr<Pending>>& batch, const Error& error);
@@ -94,10 +102,14 @@ class WriterCore {
   std::unique_ptr<Pool> pool_;  // null where it could not be made
 
   std::mutex mutex_;  // the queue and the segments' lists
-  std::condition_variable work_, keeper_wake_, spare_ready_, sync_work_, idle_;
+  std::condition_variable work_, keeper_wake_, spare_ready_, sync_work_, naming_work_, idle_;
   std::deque<std::shared_ptr<Pending>> queue_;
+  std::vector<std::shared_ptr<Pending>> to_name_;
+  bool naming_sleeps_ = false;
+  bool naming_fails_ = false;  // then nobody is told before his message has its name
   std::deque<std::function<void()>> sync_jobs_;
   std::size_t under_way_ = 0;  // between commit() and callback
+  bool ending_ = false;        // names that cannot be given are left to the journal
   bool stopping_ = false;
   std::shared_ptr<Segment> spare_;
   Status spare_status_;
@@ -107,7 +119,7 @@ class WriterCore {
   std::vector<std::string> free_;
   std::shared_ptr<Segment> current_;  // the journal thread's
 
-  std::thread journal_thread_, keeper_thread_;
+  std::thread journal_thread_, naming_thread_, keeper_thread_;
   std::vector<std::thread> sync_threads_;
 };
 

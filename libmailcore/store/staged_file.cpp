@@ -3,11 +3,25 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 namespace mail::store {
 
 namespace {
 constexpr std::size_t kBuffer = 128 * 1024;
+
+/// @param last  the octet before; becomes the last one of the text
+std::uint64_t bare_line_feeds(std::string_view text, char& last) {
+  if (text.empty()) return 0;
+  auto count = static_cast<std::uint64_t>(std::ranges::count(text, '\n'));
+  if (last == '\r' && text.front() == '\n') --count;
+  for (auto at = text.find('\r'); at < text.size() - 1; at = text.find('\r', at + 1))  // hardly ever one
+    if (text[at + 1] == '\n') --count;
+  last = text.back();
+  return count;
 }
+
+}  // namespace
 
 StagedFile::StagedFile(Disk& disk, std::shared_ptr<Mailbox> mailbox, const Directory& directory, std::string name,
                        UniqueFd fd)
@@ -38,11 +52,7 @@ Status StagedFile::write(std::string_view octets) {
     octets.remove_prefix(piece.size());
     const auto before = buffer_.size();
     append_lf(buffer_, piece, pending_cr_);
-    for (std::size_t i = before; i < buffer_.size(); ++i) {
-      const char c = buffer_[i];
-      if (c == '\n' && last_ != '\r') ++bare_lf_;
-      last_ = c;
-    }
+    bare_lf_ += bare_line_feeds(std::string_view(buffer_).substr(before), last_);
     file_octets_ += buffer_.size() - before;
     if (buffer_.size() >= kBuffer) MAIL_CHECK(spill());
   }

@@ -213,10 +213,10 @@ void Client::store(std::uint64_t octets) {
     w.incoming->set_entries(w.transaction.entries());
   }
   auto& here = loop();
-  auto done =
+  auto answer =
       alive_.guard([this, id = w.transaction.id(), octets](const Status& status) { committed(id, octets, status); });
-  spool::Incoming::commit(std::move(w.incoming), [&here, done = std::move(done)](Status status) mutable {
-    here.post([done = std::move(done), status = std::move(status)]() mutable { done(status); });
+  spool::Incoming::commit(std::move(w.incoming), {}, [&here, answer = std::move(answer)](Status status) mutable {
+    here.post([answer = std::move(answer), status = std::move(status)]() mutable { answer(status); });
   });
 }
 

@@ -64,7 +64,9 @@ class QueueTest(unittest.TestCase):
     def send(self, sender, *recipients, subject="x"):
         reply = self.talk().transaction(sender, recipients, f"Subject: {subject}\r\n\r\nhello\r\n")[-1]
         self.assertRegex(reply, "^250 ")
-        return reply.split()[-1]
+        name = reply.split()[-1]
+        self.wait(lambda: os.path.exists(f"{self.server.directory}/spool/queue/{name}"))  # a moment after the 250
+        return name
 
     def send_four(self):
         """One message to each dead domain; returns when the destination has been found dead."""

@@ -76,9 +76,10 @@ aliases_file = "{d}/aliases"
         self.process = None
 
     def start(self):
+        earlier = len(self.log())
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL)
         for _ in range(500):
-            found = re.findall(r"event=ready .*?listen=\"?([^\"\n]*)", self.log())
+            found = re.findall(r"event=ready .*?listen=\"?([^\"\n]*)", self.log()[earlier:])
             found = [addresses for addresses in found if addresses.strip()]  # relay is ready too, and listens nowhere
             if found:
                 self.ports = [int(address.rsplit(":", 1)[1]) for address in found[-1].split()]
@@ -98,6 +99,9 @@ aliases_file = "{d}/aliases"
 
     def box(self, name):
         """All messages of a box, as text with the envelope."""
+        end = time.monotonic() + 10  # a message has its name a moment after its 250
+        while any(file.startswith("serve.") for file in os.listdir(f"{self.directory}/spool/tmp")) and time.monotonic() < end:
+            time.sleep(0.005)
         folder = f"{self.directory}/spool/{name}"
         messages = []
         for root, _, files in os.walk(folder):

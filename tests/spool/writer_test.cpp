@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <future>
 #include <thread>
 
 #include "spool/done.h"
@@ -163,8 +164,18 @@ TEST_CASE("notes are applied to files that a power cut brought back, and pruned 
 
 namespace {
 
+/// Returns when the one who waits is told, which is before the names are given.
+Status put_early(Writer& writer, std::vector<Entry> entries, std::string_view content, CommitDone named = {}) {
+  auto message = writer.begin(std::move(entries));
+  message->append(content);
+  std::promise<Status> promise;
+  Incoming::commit(std::move(message), std::move(named), [&](Status status) { promise.set_value(std::move(status)); });
+  return promise.get_future().get();
+}
+
 /// Submits three messages on a disk that stops after `calls`; true where all was done before it stopped.
-bool submit_and_crash(int calls, int error, Loss loss) {
+/// @param early  acknowledged when it is durable, before it has its names
+bool submit_and_crash(int calls, int error, Loss loss, bool early) {
   TemporaryDirectory temporary;
   FaultyDisk disk(temporary.path().string(), calls, error);
   const auto a = MessageId::generate(), b = MessageId::generate(), c = MessageId::generate();
@@ -175,18 +186,20 @@ bool submit_and_crash(int calls, int error, Loss loss) {
     if (spool) {
       auto writer = Writer::open(*spool, "serve", kSmall);
       if (writer) {
-        acknowledged[0] =
-            (*writer)->put({{Box::queue, envelope_for({"a@example.org"}, a)}}, message_of(500)).has_value();
-        acknowledged[1] = (*writer)
-                              ->put({{Box::local, envelope_for({"b@example.org"}, b)},
-                                     {Box::queue, envelope_for({"c@example.org"}, b)}},
-                                    message_of(600))
-                              .has_value();
-        acknowledged[2] = (*writer)
-                              ->put({{Box::local, envelope_for({"d@example.org"}, c)},
-                                     {Box::queue, envelope_for({"e@example.org"}, c)}},
-                                    message_of(9000))
-                              .has_value();
+        const auto put = [&](std::vector<Entry> entries, std::size_t octets) {
+          return early ? put_early(**writer, std::move(entries), message_of(octets))
+                       : (*writer)->put(std::move(entries), message_of(octets));
+        };
+        acknowledged[0] = put({{Box::queue, envelope_for({"a@example.org"}, a)}}, 500).has_value();
+        acknowledged[1] =
+            put({{Box::local, envelope_for({"b@example.org"}, b)}, {Box::queue, envelope_for({"c@example.org"}, b)}},
+                600)
+                .has_value();
+        acknowledged[2] =
+            put({{Box::local, envelope_for({"d@example.org"}, c)}, {Box::queue, envelope_for({"e@example.org"}, c)}},
+                9000)
+                .has_value();
+        if (early) writer->reset();
         if (error != 0) {
           // The disk works again: nothing may be half there before any recovery.
           for (const auto box : {Box::queue, Box::local})
@@ -194,7 +207,7 @@ bool submit_and_crash(int calls, int error, Loss loss) {
           const MessageId ids[3] = {a, b, c};
           for (int i = 0; i < 3; ++i) {
             const bool there = spool->exists(Box::queue, ids[i]) || spool->exists(Box::local, ids[i]);
-            CHECK(there == acknowledged[i]);
+            if (there || !early) CHECK(there == acknowledged[i]);  // else the journal has it
           }
         }
       }
@@ -234,12 +247,58 @@ bool submit_and_crash(int calls, int error, Loss loss) {
 
 TEST_CASE("power lost after any call: what was acknowledged is there once, in all its boxes") {
   for (const auto loss : {Loss::all, Loss::data, Loss::half_data})
-    for (int calls = 0; !submit_and_crash(calls, 0, loss); ++calls) REQUIRE(calls < 2000);
+    for (const bool early : {false, true})
+      for (int calls = 0; !submit_and_crash(calls, 0, loss, early); ++calls) REQUIRE(calls < 2000);
 }
 
 TEST_CASE("any call failing once: a temporary error or success, nothing half") {
   for (const int error : {ENOSPC, EIO, EMFILE})
-    for (int calls = 0; !submit_and_crash(calls, error, Loss::all); ++calls) REQUIRE(calls < 2000);
+    for (const bool early : {false, true})
+      for (int calls = 0; !submit_and_crash(calls, error, Loss::all, early); ++calls) REQUIRE(calls < 2000);
+}
+
+TEST_CASE("a name that cannot be given: who was told is told the truth, and nobody else is told before") {
+  TemporaryDirectory temporary;
+  FaultyDisk disk(temporary.path().string());
+  auto spool = Spool::open(temporary / "spool", {}, disk);
+  auto writer = Writer::open(*spool, "serve", kSmall);
+  const auto local = [](const MessageId& id) {
+    return std::vector<Entry>{{Box::local, envelope_for({"a@example.org"}, id)}};
+  };
+  const auto a = MessageId::generate();
+  disk.refuse_names_in(spool->directory(Box::local).path());
+  std::promise<Status> named;
+  REQUIRE(put_early(**writer, local(a), "a", [&](Status status) { named.set_value(std::move(status)); }));
+  CHECK_FALSE(spool->exists(Box::local, a));
+  // Meanwhile it is no secret that mail cannot be taken. (The first may be told before the naming has failed.)
+  Status refused;
+  MessageId told = a;
+  for (int i = 0; i < 1000 && refused; ++i) {
+    told = MessageId::generate();
+    refused = put_early(**writer, local(told), "b");
+  }
+  CHECK_FALSE(refused);
+  SECTION("room again: it gets its name") {
+    disk.refuse_names_in("");
+    CHECK(named.get_future().get());
+    CHECK(StoredMessage::open(*spool, Box::local, a)->content() == "a");
+    CHECK_FALSE(spool->exists(Box::local, told));
+  }
+  SECTION("the end comes first: the journal has it") {
+    writer->reset();
+    CHECK_FALSE(spool->exists(Box::local, a));
+    disk.refuse_names_in("");
+    REQUIRE(recover(*spool)->put_back >= 1);
+    CHECK(StoredMessage::open(*spool, Box::local, a)->content() == "a");
+    CHECK_FALSE(spool->exists(Box::local, told));
+  }
+  SECTION("somebody removes the file meanwhile: another is written") {
+    const auto names = spool->disk().list(spool->directory(Box::tmp));
+    for (const auto& name : *names) REQUIRE(spool->disk().unlink(spool->directory(Box::tmp), name));
+    disk.refuse_names_in("");
+    CHECK(named.get_future().get());
+    CHECK(StoredMessage::open(*spool, Box::local, a)->content() == "a");
+  }
 }
 
 TEST_CASE("the file of a message that is done serves the next one of its size") {

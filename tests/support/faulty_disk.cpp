@@ -72,6 +72,11 @@ void FaultyDisk::split() {
   split_ = true;
 }
 
+void FaultyDisk::refuse_names_in(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  refused_ = path;
+}
+
 bool FaultyDisk::apart(const Directory& from, const Directory& to) const {
   const auto parent = [](const Directory& directory) { return std::filesystem::path(directory.path()).parent_path(); };
   return split_ && parent(from) != parent(to);
@@ -273,6 +278,7 @@ Status FaultyDisk::rename(const Directory& from, const std::string& old_name, co
                           const std::string& new_name) {
   const std::lock_guard lock(mutex_);
   if (apart(from, to)) return fail_errno("renaming", new_name, EXDEV);
+  if (to.path() == refused_) return fail_errno("renaming", new_name, ENOSPC);
   return turn() == Turn::go ? Disk::system().rename(from, old_name, to, new_name) : refused("renaming");
 }
 

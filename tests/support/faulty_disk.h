@@ -38,6 +38,8 @@ class FaultyDisk final : public Disk {
   void heal();           ///< No call fails from now on.
   /// From now on directories that do not lie in the same one are on different file systems: EXDEV between them.
   void split();
+  /// From now on rename() into a directory of that path fails with ENOSPC; empty: into none.
+  void refuse_names_in(const std::string& path);
   void cut_power();  ///< From now on every call fails (a process that is killed): its objects can be taken down before
                      ///< lose_power().
   /// Brings the tree to what is durable, and the power back. Whatever has files open must be gone before.
@@ -87,6 +89,7 @@ class FaultyDisk final : public Disk {
   int calls_ = 0;
   bool stopped_ = false;
   bool split_ = false;
+  std::string refused_;  // directory that takes no names
   bool apart(const Directory& from, const Directory& to) const;
   std::map<Inode, Node> nodes_;
 };

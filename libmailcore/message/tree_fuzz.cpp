@@ -25,9 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   append_imap_envelope(envelope, fields, text);
   if (envelope != imap_envelope(tree)) std::abort();
   (void)imap_bodystructure(tree);
-  std::string text;
-  append_header_search_text(text, tree.header(tree.root()));
-  append_body_search_text(text, tree);
-  if (!mail::is_utf8(text) || !mail::is_utf8(preview(tree))) std::abort();
+  std::string searched;
+  append_header_search_text(searched, tree.header(tree.root()));
+  append_body_search_text(searched, tree);
+  if (!mail::is_utf8(searched) || !mail::is_utf8(preview(tree))) std::abort();
   return 0;
 }

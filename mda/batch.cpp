@@ -277,6 +277,8 @@ void Batch::plan_as_user(Place place, const directory::User& user, const std::st
   if (!detail.empty()) call.argv.push_back(concat({"--extension=", one_line(detail)}));
   if (!addressee(place).mailbox.empty()) call.argv.push_back(concat({"--mailbox=", addressee(place).mailbox}));
   if (!addressee(place).key.empty()) call.argv.push_back(concat({"--id=", addressee(place).key}));
+  if (item(place).require_tls) call.argv.emplace_back("--requiretls");
+  if (item(place).smtputf8) call.argv.emplace_back("--smtputf8");
   to_program_.push_back({place, std::move(call)});
 }
 

@@ -60,6 +60,8 @@ int main(int argc, char** argv) {
   app.add_option("-m,--mailbox", pipe.mailbox, "Mailbox, made where it is missing (default INBOX)");
   app.add_option("--delivered-to", pipe.delivered_to, "Address for the Delivered-To field (default: the user's)");
   app.add_option("--id", pipe.id, "Letters, digits, - and _: a second delivery with the same id does nothing");
+  app.add_flag("--requiretls", pipe.require_tls, "What a .forward sends on requires TLS (RFC 8689)");
+  app.add_flag("--smtputf8", pipe.smtputf8, "What a .forward sends on may have a header in UTF-8 (RFC 6531)");
   app.add_flag("--daemon", daemon, "Deliver what comes to spool/local, and serve LMTP where lmtp.listen says");
   app.add_flag("--once", once, "Deliver what is due in spool/local, then end");
   auto* lmtp_option =

@@ -63,7 +63,13 @@ Outcome deliver_one(const config::Settings& settings, const PipeOptions& options
     to.forward_path = user.name.find('@') != std::string::npos || domains.empty()
                           ? user.name
                           : concat({user.name, "@", domains.front()});
-  const Item item{.content = content, .reverse_path = sender, .received = {}, .addressees = {to}, .repeated = true};
+  const Item item{.content = content,
+                  .reverse_path = sender,
+                  .received = {},
+                  .addressees = {to},
+                  .repeated = true,
+                  .require_tls = options.require_tls,
+                  .smtputf8 = options.smtputf8};
   auto outcome = (*environment)->agent->deliver(std::span(&item, 1))[0][0];
   log_event(outcome.ok() ? LogLevel::info : LogLevel::warning,
             outcome.ok()                               ? "delivered"

@@ -27,6 +27,8 @@ def evil(question, asked, **lie):
 
 def script(name, kind, question, tcp):
     domain = ".".join(name.split(".")[-2:])
+    if name.startswith("_mta-sts."):
+        return None
     if kind == "MX":
         SEEN[name] = SEEN.get(name, 0) + 1
     first = kind == "MX" and SEEN[name] == 1

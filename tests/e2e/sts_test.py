@@ -143,7 +143,7 @@ def teardown():
 
 
 def cached(chain, name):
-    path = os.path.join(chain.directory, "data", "spool", "mta-sts", name + ".example")
+    path = os.path.join(os.path.dirname(chain["CONFIG"]), "..", "spool", "mta-sts", name + ".example")
     if not os.path.exists(path):
         return ""
     with open(path) as f:

@@ -6,6 +6,7 @@ usage: mda_test.py MDA [unittest arguments]
 import glob
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -262,6 +263,36 @@ class Daemon(Base):
     def test_once(self):
         site = self.site()
         self.assertEqual(subprocess.run([MDA, "-c", site.config, "--once"], timeout=20).returncode, 0)
+
+
+    def dropped(self, site):
+        """What was sent on: the text of each file in spool/drop."""
+        return [pathlib.Path(path).read_bytes().decode() for path in glob.glob(f"{site.directory}/spool/drop/*")]
+
+    def test_what_is_sent_on_keeps_its_parameters(self):
+        """A .forward, from a pipe and from a delivery that runs as its user (mda.change_user)."""
+        site = self.site(extra="[mda]\nchange_user = true\nforward_files = true\n")
+        account = pwd.getpwnam(USER) if USER else pwd.getpwuid(os.geteuid())
+        home = f"{site.directory}/home"
+        with open(f"{site.directory}/users", "a") as f:
+            f.write(f"carl:{{PLAIN}}x:{account.pw_uid}:{account.pw_gid}::{home}\n")
+        with open(f"{home}/.forward", "w") as f:
+            f.write("carl@elsewhere.example\n")
+        os.chmod(f"{home}/.forward", 0o644)
+        shutil.chown(f"{home}/.forward", account.pw_uid)
+        site.start()
+        self.assertEqual(site.pipe("-d", "carl", "-f", "a@b.example", "--requiretls", "--smtputf8")[1], "")
+        [envelope] = self.dropped(site)
+        self.assertRegex(envelope, r"\nfrom <?a@b\.example>?.* SMTPUTF8.* REQUIRETLS")
+        with smtplib.LMTP("127.0.0.1", site.ports[0], timeout=20) as lmtp:
+            lmtp.sendmail("c@d.example", ["carl@example.test"], "Subject: x\r\n\r\nx\r\n", ["SMTPUTF8"])
+        for _ in range(1000):
+            found = [text for text in self.dropped(site) if "c@d.example" in text]
+            if found:
+                break
+            time.sleep(0.01)
+        self.assertRegex(found[0], r"\nfrom <?c@d\.example>?.* SMTPUTF8")
+        self.assertNotIn("REQUIRETLS", found[0])
 
 
 class Mailbox(Base):

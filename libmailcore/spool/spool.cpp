@@ -20,6 +20,17 @@ Status made(Status status) {
   return status;
 }
 
+/// Those who drop go through the spool's root. A daemon's umask has taken that from one that was just made, by us or by
+/// somebody who was killed; what an operator has set on a spool that is in use stays.
+Status let_through(const Directory& root) {
+  constexpr mode_t kPrivate = 0700, kLetThrough = 0711;
+  struct stat found {};
+  const auto drop = std::string(name_of(Box::drop));
+  if (::fstatat(root.fd(), drop.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  if (::fstat(root.fd(), &found) != 0 || (found.st_mode & 07777) != kPrivate || found.st_uid != ::geteuid()) return {};
+  return ::fchmod(root.fd(), kLetThrough) == 0 ? Status() : fail_errno("setting the mode of", root.path());
+}
+
 Result<Directory> open_root(Disk& disk, const std::string& path, bool create) {
   auto opened = disk.open_directory(path);
   if (opened || !create || opened.error().kind != Error::Kind::not_found) return opened;
@@ -100,6 +111,7 @@ Result<Spool> Spool::open(const std::string& path, OpenOptions options, Disk& di
   }
   MAIL_TRY(root, open_root(disk, path, options.create));
   spool.root_ = std::move(root);
+  if (options.create) MAIL_CHECK(let_through(spool.root_));
   for (std::size_t i = 0; i < kBoxNames.size(); ++i) {
     MAIL_TRY(opened, open_box(disk, spool.root_, static_cast<Box>(i), options.create));
     spool.boxes_[i] = std::move(opened);

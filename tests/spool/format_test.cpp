@@ -134,6 +134,22 @@ TEST_CASE("a damaged file goes to corrupt, a whole one stays") {
   CHECK(spool->list(Box::corrupt)->size() == 1);
 }
 
+TEST_CASE("others may go through a spool that a daemon has made, to drop") {
+  TemporaryDirectory temporary;
+  const auto mode = [&] {
+    struct stat found {};
+    REQUIRE(::stat((temporary / "spool").c_str(), &found) == 0);
+    return found.st_mode & 07777U;
+  };
+  const auto before = ::umask(077);
+  REQUIRE(Spool::open(temporary / "spool"));
+  ::umask(before);
+  CHECK(mode() == 0711);
+  REQUIRE(::chmod((temporary / "spool").c_str(), 0700) == 0);
+  REQUIRE(Spool::open(temporary / "spool"));
+  CHECK(mode() == 0700);  // an operator's wish
+}
+
 TEST_CASE("a spool with wrong modes is refused in one line that names the remedy") {
   TemporaryDirectory temporary;
   { REQUIRE(Spool::open(temporary / "spool")); }

@@ -16,6 +16,7 @@ void prepare(Environment& environment) {
   environment.policy = environment.directory != nullptr ? directory::policy_from(settings, *environment.directory)
                                                         : directory::policy_from(settings, false);
   environment.shared = std::make_shared<store::SharedList>(settings.imap.shared_list);
+  environment.notes = std::make_shared<store::ServerNotes>(settings.imap.server_metadata);
 }
 
 store::AccountLocation location_of(const directory::User& user, const config::Settings& settings) {

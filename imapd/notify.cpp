@@ -91,6 +91,7 @@ tl::expected<std::unique_ptr<Notify>, Completion> Notify::start(Session& session
   if (notify->groups_.empty()) return notify;
   notify->sources_.push_back({{}, session.shared_account()});
   notify->sources_.front().listener = notify->listen(notify->sources_.front());
+  notify->server_listener_ = notify->listen_to_server();
   if (auto watched = notify->watch(); !watched) {
     if (watched.error().kind != Error::Kind::refused && watched.error().system != ENOSPC)
       return tl::unexpected(failed(watched.error(), "Mailboxes cannot be watched"));
@@ -118,17 +119,31 @@ std::shared_ptr<void> Notify::listen(const Source& source) {
       told.mailbox = name_for_others(*environment, owner, change.mailbox);
       if (!change.old_name.empty()) told.old_name = name_for_others(*environment, owner, change.old_name);
     }
-    {
-      std::lock_guard lock(pending->mutex);
-      if (pending->messages.size() + pending->others.size() >= kMostPending)
-        pending->lost = true;
-      else if (change.kind == Change::messages)
-        pending->messages.insert(std::move(told.mailbox));
-      else
-        pending->others.push_back(std::move(told));
-    }
+    pending->add(std::move(told));
     wake();
   });
+}
+
+/// What administrators change of the server's METADATA, in sessions of this process.
+std::shared_ptr<void> Notify::listen_to_server() {
+  const auto wants = [](const Group& group) { return (group.events & imap::kServerMetadataChange) != 0; };
+  if (std::ranges::none_of(groups_, wants)) return nullptr;
+  return session_.environment().notes->on_change(
+      [pending = pending_, session = &session_, wake = session_.wake_function()](const std::string& entry) {
+        if (acting_session == session) return;
+        pending->add({Change::metadata, {}, {}, entry});
+        wake();
+      });
+}
+
+void Notify::Pending::add(store::AccountChange change) {
+  std::lock_guard lock(mutex);
+  if (messages.size() + others.size() >= kMostPending)
+    lost = true;
+  else if (change.kind == Change::messages)
+    messages.insert(std::move(change.mailbox));
+  else
+    others.push_back(std::move(change));
 }
 
 void Notify::look_up_subscriptions() {
@@ -384,6 +399,7 @@ void Notify::tell_note(const std::string& mailbox, const std::string& entry) {
 void Notify::overflow() {
   session_.untagged("OK [NOTIFICATIONOVERFLOW] Too much happens; ask again for less");
   sources_.clear();
+  server_listener_.reset();
   groups_.clear();
   selected_ = {};
   told_.clear();

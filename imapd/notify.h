@@ -72,6 +72,7 @@ class Notify {
     std::set<std::string> messages;
     std::vector<store::AccountChange> others;
     bool lost = false;
+    void add(store::AccountChange change);
   };
   struct Told {
     std::uint64_t modseq = 0;
@@ -87,6 +88,7 @@ class Notify {
 
   explicit Notify(Session& session) : session_(session) {}
   std::shared_ptr<void> listen(const Source& source);
+  std::shared_ptr<void> listen_to_server();
   void find_sources();
   Status watch();
   void look_up_subscriptions();
@@ -116,6 +118,7 @@ class Notify {
   };
   std::map<std::string, Access> access_;
   std::vector<Source> sources_;  ///< Own first.
+  std::shared_ptr<void> server_listener_;
 };
 
 }  // namespace mail::imapd

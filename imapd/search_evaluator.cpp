@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "imapd/flags.h"
+#include "imapd/server_entries.h"
 #include "imapd/session.h"
 #include "imapd/uid_sets.h"
 #include "message/charset.h"
@@ -187,7 +188,7 @@ std::optional<Completion> insert_filters(Session& session, SearchKey& key, const
   if (!charset.empty() && charset != "UTF-8" && charset != "US-ASCII")
     return bad("[BADCHARSET (UTF-8 US-ASCII)] FILTER is UTF-8");
   if (!session.may_block()) return on_worker();
-  auto entries = session.account().metadata("");
+  auto entries = server_entries(session);
   if (!entries) return failed(entries.error(), "Filters cannot be read");
   if (auto done = FilterInserter(std::move(*entries)).insert(key); !done) {
     const auto& name = done.error().text;

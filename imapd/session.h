@@ -23,6 +23,7 @@
 #include "imapd/notify.h"
 #include "store/account.h"
 #include "store/mailbox.h"
+#include "store/server_notes.h"
 #include "store/shared_list.h"
 #include "store/store.h"
 
@@ -40,6 +41,7 @@ struct Environment {
   bool tls_available = false;
   std::shared_ptr<ColumnsCache> columns = std::make_shared<ColumnsCache>();
   std::shared_ptr<store::SharedList> shared;  ///< Set by prepare().
+  std::shared_ptr<store::ServerNotes> notes;  ///< Set by prepare().
 };
 /// Sets limits and policy from env.settings.
 void prepare(Environment& environment);

@@ -7,13 +7,14 @@
 #include "imapd/commands/families.h"
 #include "imapd/commands/list_metadata.h"
 #include "imapd/search_evaluator.h"
+#include "imapd/server_entries.h"
 #include "imapd/session.h"
 
 namespace mail::imapd {
 namespace {
 
 constexpr std::size_t kMostEntryName = 255;
-constexpr std::size_t kMostEntries = 100;  ///< Of one mailbox.
+constexpr std::size_t kMostEntries = kMostMetadataEntries;
 constexpr std::size_t kMostValue = 64 * 1024;
 
 /// Lower case, as entries are compared (section 3.2); nothing for what may not be a name.
@@ -78,14 +79,9 @@ Result<std::map<std::string, std::string>> visible_entries(const Place& place) {
   return std::move(values);
 }
 
-/// The account's own entries for an empty name; else the mailbox, with the right to look it up and one more (section
-/// 3.3).
+/// The mailbox, with the right to look it up and one more (section 3.3).
 std::optional<Completion> annotated(Session& session, const std::string& mailbox, std::string_view rights,
                                     Place& place) {
-  if (mailbox.empty()) {
-    place.account = session.shared_account();
-    return std::nullopt;
-  }
   if (auto refused = resolve(session, mailbox, rights, place)) return refused;
   if (place.rights.find_first_of("rswikxtea") == std::string::npos) return no_right();
   return std::nullopt;
@@ -141,8 +137,9 @@ Completion get_metadata(Session& session, imap::Arguments& arguments) {
   request.entries = std::move(asked);
   IMAPD_CHECK(arguments.end());
   Place place;
-  if (auto refused = annotated(session, mailbox, "l", place)) return std::move(*refused);
-  const auto values = visible_entries(place);
+  if (!mailbox.empty())
+    if (auto refused = annotated(session, mailbox, "l", place)) return std::move(*refused);
+  const auto values = mailbox.empty() ? server_entries(session) : visible_entries(place);
   if (!values) return failed(values.error(), "No such mailbox");
   std::uint64_t longest = 0;
   Response response(session, mailbox);
@@ -206,6 +203,10 @@ Completion set_metadata(Session& session, imap::Arguments& arguments) {
   IMAPD_CHECK(arguments.close());
   IMAPD_CHECK(arguments.end());
   const bool shared = std::ranges::any_of(changes, [](const auto& c) { return c.first.starts_with("/shared/"); });
+  if (mailbox.empty()) {
+    if (auto refused = set_server_entries(session, changes)) return std::move(*refused);
+    return ok("SETMETADATA completed");
+  }
   Place place;
   if (auto refused = annotated(session, mailbox, shared ? "lw" : "l", place)) return std::move(*refused);
   if (auto refused = store_entries(place, std::move(changes))) return std::move(*refused);

@@ -16,8 +16,10 @@ Rows read_rows() {
           "imap.other_users", "First part of the names of other users' mailboxes; empty: they are not seen."),
       row<&Settings::imap, &Imap::shared_list>(
           "imap.shared_list", "File that says whose mailboxes are shared with whom, for LIST; empty: none is kept."),
-      row<&Settings::imap, &Imap::administrators>("imap.administrators",
-                                                  "Users who set quotas, and rights on everybody's mailboxes."),
+      row<&Settings::imap, &Imap::server_metadata>(
+          "imap.server_metadata", "File of the server's own METADATA, the same for all users; empty: none is kept."),
+      row<&Settings::imap, &Imap::administrators>(
+          "imap.administrators", "Users who set quotas, rights on everybody's mailboxes, and the server's METADATA."),
       row<&Settings::imap, &Imap::message_limit>(
           "imap.message_limit", "Messages one command works on, the newest first (RFC 9738); 0: any number."),
       row<&Settings::imap, &Imap::utf8_only>("imap.utf8_only",

@@ -237,7 +237,8 @@ struct Imap {
   std::size_t errors = 20;
   std::string other_users = "user";  ///< First part of the names of other users' mailboxes; empty: none are seen.
   std::string shared_list = "/var/lib/relais/shared-mailboxes";     ///< Who shares with whom, for LIST.
-  std::vector<std::string> administrators;                       ///< Users who set quotas and everybody's rights.
+  std::string server_metadata = "/var/lib/relais/server-metadata";  ///< METADATA of the server, below /shared.
+  std::vector<std::string> administrators;  ///< Users who set quotas, everybody's rights and the server's METADATA.
   std::size_t message_limit = 0;            ///< Messages one command works on (RFC 9738); 0: any number.
   bool utf8_only = false;                   ///< UTF8=ONLY (RFC 6855 section 6): clients must ENABLE UTF8=ACCEPT.
   Strings url_submitters;                   ///< Users that may fetch URLs made for `submit+` (RFC 4467).

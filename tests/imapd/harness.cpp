@@ -30,6 +30,7 @@ ImapWorld::ImapWorld(const TranscriptSettings& settings, Disk& disk) {
   config.users.passwd_file = directory_ / "users";
   config.mail.root = directory_ / "mail/%n";
   config.imap.shared_list = directory_ / "shared";
+  config.imap.server_metadata = directory_ / "server";
   config.imap.other_users = value_of(settings, "other_users", "user");
   config.imap.message_limit = parse_decimal<std::size_t>(value_of(settings, "message_limit", "0")).value();
   if (const auto name = value_of(settings, "administrator"); !name.empty()) config.imap.administrators = {name};

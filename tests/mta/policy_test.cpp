@@ -428,5 +428,9 @@ TEST_CASE("actions of policy servers") {
   CHECK(parse_action("REDIRECT <no path").ignored == "REDIRECT <no path");
   CHECK(parse_action("BCC").ignored == "BCC");
   CHECK(parse_action("FILTER smtp:x").ignored == "FILTER smtp:x");
+  CHECK(parse_action("PREPEND X-A: b\rc").ignored == "PREPEND X-A: b\\x0dc");
+  CHECK(parse_action("PREPEND X-A: " + std::string(1000, 'b')).prepend.empty());
+  CHECK(parse_action("REJECT 4.7.0 of another class").refusal->line() == "554 5.7.1 4.7.0 of another class");
+  CHECK(smtp::to_wire(*parse_action("REJECT " + std::string(600, 'x')).refusal).size() < 512);
   CHECK_FALSE(action_of("actionx=1\n"));
 }

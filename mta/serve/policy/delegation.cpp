@@ -1,5 +1,7 @@
 #include "mta/serve/policy/delegation.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "message/header.h"
 #include "smtp/path.h"
@@ -8,6 +10,24 @@ namespace mail::mta {
 namespace {
 
 constexpr std::size_t kMostAnswerOctets = 16384;
+constexpr std::size_t kMostReplyText = 450;  // a reply line has 512 octets (RFC 5321 section 4.5.3.1.5)
+constexpr std::size_t kMostFieldLine = 998;  // RFC 5322 section 2.1.1
+
+/// Cut to a length, not within a character.
+std::string shortened(std::string text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0U) == 0x80U) --most;
+  text.resize(most);
+  return text;
+}
+
+/// One header field on one line: nothing that would end it, and no more than a line may hold.
+bool is_header_field(std::string_view text) {
+  const auto colon = text.find(':');
+  return colon != std::string_view::npos && message::is_field_name(text.substr(0, colon)) &&
+         text.size() <= kMostFieldLine &&
+         std::ranges::none_of(text, [](unsigned char c) { return (c < ' ' && c != '\t') || c == 0x7f; });
+}
 
 void add(std::string& to, std::string_view name, std::string_view value) {
   to.append(name).append("=");
@@ -49,10 +69,10 @@ DelegationAnswer parse_action(std::string_view action) {
   const auto [word, rest] = split_once(action, ' ');
   const auto text = trim(rest);
   const auto reply = [&](int code, std::string_view enhanced, std::string_view otherwise) {
-    const bool has_enhanced = text.size() > 4 && is_digit(static_cast<unsigned char>(text[0])) && text[1] == '.';
-    const auto shown = printable(text.empty() ? otherwise : text);
+    auto shown = shortened(printable(text.empty() ? otherwise : text), kMostReplyText);
     DelegationAnswer answer;
-    answer.refusal = smtp::Reply{code, has_enhanced ? shown : concat({enhanced, " ", shown})};
+    answer.refusal = smtp::Reply{code, std::move(shown)};
+    if (!answer.refusal->enhanced()) answer.refusal->text.insert(0, concat({enhanced, " "}));
     return answer;
   };
   if (word.empty() || iequals(word, "OK") || iequals(word, "DUNNO") || iequals(word, "permit") ||
@@ -64,17 +84,16 @@ DelegationAnswer parse_action(std::string_view action) {
   if (const auto code = parse_decimal<int>(word); code && *code >= 400 && *code <= 599)
     return reply(*code, *code < 500 ? "4.7.1" : "5.7.1", "Access denied");
   DelegationAnswer answer;
-  const auto colon = text.find(':');
   if (iequals(word, "HOLD"))
     answer.hold = true;
   else if (iequals(word, "DISCARD"))
     answer.discard = true;
   else if (iequals(word, "WARN") || iequals(word, "INFO"))
-    answer.remark = concat({word, " ", text});
+    answer.remark = printable(concat({word, " ", text}));
   else if ((iequals(word, "REDIRECT") || iequals(word, "BCC")) && smtp::parse_mailbox(text))
     (iequals(word, "BCC") ? answer.bcc : answer.redirect) = text;
-  else if (iequals(word, "PREPEND") && colon != std::string_view::npos && message::is_field_name(text.substr(0, colon)))
-    answer.prepend = text;  // one line: an answer has no others
+  else if (iequals(word, "PREPEND") && is_header_field(text))
+    answer.prepend = text;
   else
     answer.ignored = printable(action);
   return answer;

@@ -287,6 +287,77 @@ void Image::forget_notices(std::uint64_t before) {
   }
 }
 
+/// Appends a row of another image as it is there, but for what only that image's maps know.
+void Image::copy_row(const Image& from, RowNumber row) {
+  uid_.push_back(from.uid_[row]);
+  flags_.push_back(from.flags_[row]);
+  state_.push_back(from.state_[row]);
+  modseq_.push_back(from.modseq_[row]);
+  if (!keywords_.empty()) keywords_.push_back(0);
+  set_keywords(rows() - 1, from.keywords(row));
+  internal_date_.push_back(from.internal_date_[row]);
+  save_date_.push_back(from.save_date_[row]);
+  file_octets_.push_back(from.file_octets_[row]);
+  wire_octets_.push_back(from.wire_octets_[row]);
+  summary_.push_back(from.summary_[row]);
+  if (from.filter(row) != 0 && filter_.empty()) filter_.resize(uid_.size() - 1);
+  if (!filter_.empty() || from.filter(row) != 0) filter_.push_back(from.filter(row));
+  const auto name = from.stem(row);
+  name_at_.push_back(static_cast<std::uint32_t>(names_.size()));
+  name_octets_.push_back(static_cast<std::uint8_t>(name.size()));
+  names_ += name;
+}
+
+bool Image::go_on_as(Image& now) {
+  if (now.modseq_highest < modseq_highest || now.uid_next < uid_next) return false;
+  Image out;
+  std::vector<RowNumber> gone;
+  FlagNotice notice{now.modseq_highest, 0, {}};
+  RowNumber at = 0;
+  for (RowNumber row = 0; row < rows(); ++row) {
+    for (; at < now.rows() && now.uid_[at] < uid_[row]; ++at)
+      if (!now.tombstone(at)) return false;  // UIDs only ascend
+    const bool there = at < now.rows() && now.uid_[at] == uid_[row] && !now.tombstone(at);
+    if (there && tombstone(row)) return false;
+    if (there) {
+      out.copy_row(now, at);
+      if (now.modseq_[at] != modseq_[row] || now.flags_[at] != flags_[row] || now.keywords(at) != keywords(row))
+        notice.uids.add(uid_[row]);
+      ++at;
+    } else {
+      out.copy_row(*this, row);
+      out.state_[row] = static_cast<std::uint8_t>((state_[row] & kSizesInName) | kTombstone);
+      gone.push_back(row);
+    }
+  }
+  for (; at < now.rows(); ++at)
+    if (!now.tombstone(at) && (uid_.empty() || now.uid_[at] > uid_.back())) out.copy_row(now, at);
+  for (RowNumber row = 0; row < out.rows(); ++row) {
+    if (!out.tombstone(row)) out.account(row, 1);
+    if (out.dirty(row)) out.dirty_rows_.push_back(row);
+  }
+  out.uid_validity = now.uid_validity;
+  out.guid = std::move(now.guid);
+  out.uid_next = now.uid_next;
+  out.first_recent = now.first_recent;
+  out.durable = now.durable;
+  out.modseq_highest = now.modseq_highest;
+  out.history_from = now.history_from;
+  out.stamp = now.stamp;
+  out.disk_flags_ = std::move(now.disk_flags_);
+  out.odd_names_ = std::move(now.odd_names_);
+  out.graves_ = std::move(now.graves_);
+  out.keyword_names_ = std::move(now.keyword_names_);
+  out.note_keywords();
+  out.history_ = std::move(now.history_);
+  out.tombstones_ = std::make_shared<const std::vector<RowNumber>>(std::move(gone));
+  out.notices_ = std::move(notices_);
+  out.notices_first_ = notices_first_;
+  if (!notice.uids.empty()) out.notices_.push_back(std::move(notice));
+  *this = std::move(out);
+  return true;
+}
+
 void Image::compact() {
   if (tombstones_->empty()) return;
   const auto first = tombstones_->front();

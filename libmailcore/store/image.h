@@ -108,6 +108,10 @@ class Image {
   void apply(const Record& record, std::uint64_t origin = 0);
   /// Removes tombstoned rows. Returns nothing; row numbers change.
   void compact();
+  /// Goes on as `now`, the same mailbox read anew after more has happened than this image was told of. Row numbers
+  /// stay: what is gone becomes tombstones, what changed a notice. @return false, and nothing done, where `now` cannot
+  /// have come of this.
+  bool go_on_as(Image& now);
 
   /// All of it as one file, and back; syntax for anything that is not whole and unchanged.
   std::string snapshot(std::uint64_t generation, std::uint64_t log_octets) const;
@@ -125,6 +129,7 @@ class Image {
   void account(RowNumber row, int sign);
   void set_keywords(RowNumber row, KeywordBits keywords);
   void note_keywords();
+  void copy_row(const Image& from, RowNumber row);
   template <class Function>
   void for_rows(const UidSet& uids, Function&& function);
 

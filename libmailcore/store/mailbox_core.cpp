@@ -157,9 +157,12 @@ Result<Mailbox::Writing> Mailbox::begin() {
       Image probe;
       const auto there = log_.load(probe);
       if (there && probe.uid_validity == image_.uid_validity) {  // another process made the index anew
+        // Or its files were made anew twice since our last look: what is open goes on where that can be.
         std::unique_lock image(image_lock_);
-        image_ = std::move(probe);
-        ++epoch_;
+        if (!image_.go_on_as(probe)) {
+          image_ = std::move(probe);
+          ++epoch_;
+        }
       } else if (there || (there.error().kind != Error::Kind::not_found && there.error().kind != Error::Kind::syntax)) {
         reload_ = true;
         return fail(Error::Kind::temporary, "the index changed; try again");

@@ -16,8 +16,8 @@ struct PipeOptions {
   std::optional<std::string> sender;
   std::string extension;
   std::string mailbox;
-  std::string delivered_to;  ///< Empty: the user's address.
-  std::string id;            ///< A repeated delivery with the same id does nothing.
+  std::string delivered_to;                    ///< Empty: the user's address.
+  std::string id;                              ///< A repeated delivery with the same id does nothing.
   bool require_tls = false, smtputf8 = false;  ///< As it came: for what a .forward sends on.
   std::vector<std::string> config_paths;
   bool as_root = false;  ///< Tests.

@@ -2,7 +2,6 @@
 // same for all users. One file for all accounts, of the format of `relais-mailbox`.
 #pragma once
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -10,8 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/disk.h"
-#include "base/result.h"
+#include "store/shared_file.h"
 
 namespace mail::store {
 
@@ -21,7 +19,7 @@ using Notes = std::map<std::string, std::string>;
 class ServerNotes {
  public:
   /// @param path  absolute; empty: nothing is kept
-  explicit ServerNotes(std::string path, Disk& disk = Disk::system()) : path_(std::move(path)), disk_(disk) {}
+  explicit ServerNotes(std::string path, Disk& disk = Disk::system()) : file_(std::move(path), disk) {}
   /// [one stat; disk where the file changed]
   Result<Notes> all();
   /// [disk] Lets `change` alter what is there, under the file's lock; what it returns false for stays as it was.
@@ -32,13 +30,9 @@ class ServerNotes {
   [[nodiscard]] std::shared_ptr<void> on_change(Listener told);
 
  private:
-  Status look();
-  std::string path_;
-  Disk& disk_;
   std::mutex mutex_;
-  std::int64_t time_ = -1;
-  std::uint64_t inode_ = 0;
-  Notes notes_;
+  SharedFile file_;
+  Notes notes_;  // what was read of it last
   std::vector<std::weak_ptr<Listener>> listeners_;
 };
 

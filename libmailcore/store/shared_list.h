@@ -9,8 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/disk.h"
-#include "base/result.h"
+#include "store/shared_file.h"
 
 namespace mail::store {
 
@@ -28,7 +27,7 @@ std::string format_shared_list(const std::set<Sharing>& all);
 class SharedList {
  public:
   /// @param path  absolute; empty: nothing is kept
-  explicit SharedList(std::string path, Disk& disk = Disk::system()) : path_(std::move(path)), disk_(disk) {}
+  explicit SharedList(std::string path, Disk& disk = Disk::system()) : file_(std::move(path), disk) {}
   /// [one stat; disk where the file changed] Owners of mailboxes that are shared with the user or with anyone, sorted,
   /// without the user.
   std::vector<std::string> owners_for(std::string_view user);
@@ -36,13 +35,9 @@ class SharedList {
   Status set(std::string_view owner, const std::set<std::string>& with);
 
  private:
-  void look();
-  std::string path_;
-  Disk& disk_;
   std::mutex mutex_;
-  std::int64_t time_ = -1;
-  std::uint64_t inode_ = 0;
-  std::set<Sharing> all_;
+  SharedFile file_;
+  std::set<Sharing> all_;  // what was read of it last
 };
 
 }  // namespace mail::store

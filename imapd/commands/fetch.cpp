@@ -90,7 +90,7 @@ class Fetching : public Work {
       prepared_ = true;
     }
     if (needs_content_ || sets_seen_) return step_content(session);
-    if (reads_summaries_ && !session.may_block()) return on_worker();
+    if (reading_ && !session.may_block()) return on_worker();
     session.out().reserve(Session::kPiece + 4096);
     if (needs_summary_)
       step_summaries(session);
@@ -104,12 +104,11 @@ class Fetching : public Work {
     auto& view = session.view();
     if (needs_summary_ && !view.has_summaries(request_.uids)) {
       if (!session.may_block()) return on_worker();
-      reads_summaries_ = !needs_content_ && !sets_seen_;
       if (header_tells_)
         depth_ = needs_size_ && !view.has_sizes(request_.uids) ? store::SummaryDepth::header_and_size
                  : envelope_tells_                             ? store::SummaryDepth::envelope
                                                                : store::SummaryDepth::header;
-      if (reads_summaries_) {  // as the answers go out; sizes come with them
+      if (!needs_content_ && !sets_seen_) {  // as the answers go out; sizes come with them
         reading_ = view.read_summaries(request_.uids, depth_);
         return std::nullopt;
       }
@@ -373,10 +372,9 @@ class Fetching : public Work {
   bool adds_uid_ = false, needs_size_ = false, needs_summary_ = false, needs_content_ = false, sets_seen_ = false,
        wants_flags_ = false;
   bool prepared_ = false;
-  bool reads_summaries_ = false;                    ///< Some are not in the index: step_summaries() reads messages.
-  std::unique_ptr<store::SummaryReading> reading_;  ///< Then.
-  bool header_tells_ = true;                        ///< What is asked of summaries is in the headers.
-  bool envelope_tells_ = true;                      ///< It is the envelope.
+  std::unique_ptr<store::SummaryReading> reading_;          ///< Some are not in the index: it reads messages.
+  bool header_tells_ = true;                                ///< What is asked of summaries is in the headers.
+  bool envelope_tells_ = true;                              ///< It is the envelope.
   store::SummaryDepth depth_ = store::SummaryDepth::whole;  ///< For step_summaries(), then.
   bool first_ = true;
   bool in_message_ = false;

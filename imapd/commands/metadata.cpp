@@ -14,7 +14,6 @@ namespace mail::imapd {
 namespace {
 
 constexpr std::size_t kMostEntryName = 255;
-constexpr std::size_t kMostEntries = kMostMetadataEntries;
 constexpr std::size_t kMostValue = 64 * 1024;
 
 /// Lower case, as entries are compared (section 3.2); nothing for what may not be a name.
@@ -56,7 +55,7 @@ Result<std::vector<std::string>> take_entries(imap::Arguments& arguments) {
     // With DEPTH the roots may be asked for too: they hold nothing themselves.
     const bool is_root = iequals(text, "/private") || iequals(text, "/shared");
     auto name = is_root ? std::optional(to_lower(text)) : entry_name(text);
-    if (!name || entries.size() == kMostEntries) return fail(Error::Kind::syntax, "Invalid entry name");
+    if (!name || entries.size() == kMostMetadataEntries) return fail(Error::Kind::syntax, "Invalid entry name");
     entries.push_back(std::move(*name));
   } while (list && arguments.take(' '));
   if (list) MAIL_CHECK(arguments.close());
@@ -167,7 +166,7 @@ std::optional<Completion> store_entries(const Place& place, Changes changes) {
     if (place.foreign() && entry.starts_with("/private/"))
       return no("[METADATA NOPRIVATE] Private entries are its owner's");
   }
-  if (entries > kMostEntries) return no("[METADATA TOOMANY] Too many entries");
+  if (entries > kMostMetadataEntries) return no("[METADATA TOOMANY] Too many entries");
   for (auto& [entry, value] : changes)
     if (auto done = place.account->set_metadata(place.name, entry, std::move(value)); !done)
       return failed(done.error(), "Not stored");
@@ -230,7 +229,7 @@ Result<MetadataRequest> take_list_metadata(imap::Arguments& arguments) {
   do {
     MAIL_TRY(text, arguments.astring());
     auto name = entry_name(text);
-    if (!name || request.entries.size() == kMostEntries) return fail(Error::Kind::syntax, "Invalid entry name");
+    if (!name || request.entries.size() == kMostMetadataEntries) return fail(Error::Kind::syntax, "Invalid entry name");
     request.entries.push_back(std::move(*name));
   } while (arguments.take(' '));
   MAIL_CHECK(arguments.close());

@@ -34,6 +34,11 @@ void Pending::fail_with(const Error& error) {
   if (status) status = tl::unexpected(error);
 }
 
+void Pending::tell() {
+  for (auto* callback : {&durable, &done})
+    if (*callback) std::exchange(*callback, nullptr)(status);
+}
+
 Result<JournalLock> lock_journal(const Spool& spool, std::string_view program, std::string_view lock_name) {
   auto& disk = spool.disk();
   const std::string name(program);
@@ -127,9 +132,7 @@ void WriterCore::sync_loop() {
 void WriterCore::commit(std::shared_ptr<Pending> pending) {
   if (!pending->status) {  // a large file that could not be finished
     discard(*pending);
-    if (pending->durable) pending->durable(pending->status);
-    if (pending->done) pending->done(pending->status);
-    return;
+    return pending->tell();
   }
   {
     const std::lock_guard lock(mutex_);
@@ -265,10 +268,7 @@ Status WriterCore::name_part(const Pending& pending, Pending::Part& part) {
 
 void WriterCore::end(const std::shared_ptr<Pending>& pending) {
   if (pending->segment) --pending->segment->unnamed;
-  if (pending->durable) pending->durable(pending->status);
-  auto done = std::move(pending->done);
-  auto status = pending->status;
-  if (done) done(std::move(status));
+  pending->tell();
   {
     const std::lock_guard lock(mutex_);
     --under_way_;

@@ -43,6 +43,8 @@ struct Pending {
 
   Record record() const;
   void fail_with(const Error& error);
+  /// Calls back those that have not been told yet.
+  void tell();
 };
 
 /// Holds the lock of journal/PROGRAM.

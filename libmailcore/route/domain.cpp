@@ -16,15 +16,6 @@ auto malformed(std::string_view domain) {
   return fail(Error::Kind::syntax, concat({"not a domain: ", printable(domain.substr(0, 80))}));
 }
 
-bool is_host_name(std::string_view domain) {
-  if (domain.empty() || domain.size() > kLongestDomain) return false;
-  return std::ranges::all_of(split(domain, '.'), [](std::string_view label) {
-    if (label.empty() || label.size() > kLongestLabel || label.front() == '-' || label.back() == '-') return false;
-    // An underscore is in no host name, but in names that people use.
-    return std::ranges::all_of(label, [](unsigned char c) { return is_alnum(c) || c == '-' || c == '_'; });
-  });
-}
-
 Result<std::string> literal(std::string_view domain) {
   if (!domain.ends_with(']')) return malformed(domain);
   auto inside = domain.substr(1, domain.size() - 2);
@@ -46,6 +37,15 @@ Result<std::string> to_a_labels(std::string_view domain) {
 }
 
 }  // namespace
+
+bool is_host_name(std::string_view domain) {
+  if (domain.empty() || domain.size() > kLongestDomain) return false;
+  return std::ranges::all_of(split(domain, '.'), [](std::string_view label) {
+    if (label.empty() || label.size() > kLongestLabel || label.front() == '-' || label.back() == '-') return false;
+    // An underscore is in no host name, but in names that people use.
+    return std::ranges::all_of(label, [](unsigned char c) { return is_alnum(c) || c == '-' || c == '_'; });
+  });
+}
 
 Result<std::string> normalised_domain(std::string_view domain) {
   if (domain.starts_with('[')) return literal(domain);

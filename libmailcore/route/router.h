@@ -131,5 +131,8 @@ class Router {
 /// literals in canonical spelling.
 /// @return syntax for what is neither.
 Result<std::string> normalised_domain(std::string_view domain);
+/// Labels of letters, digits, hyphens and (names that people use) underscores, of lengths that DNS can hold (RFC 1035
+/// section 2.3.4); without a trailing dot.
+bool is_host_name(std::string_view domain);
 
 }  // namespace mail::route

@@ -72,23 +72,25 @@ std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop
                                .tls = relay::client_tls(settings.tls),
                                .directory = settings.spool.directory + "/mta-sts",
                                .keep = false});
-  std::string text;
-  bool done = false;
+  // Asked of both at once: the second one joins what is under way for the first.
+  std::string policy_text, text;
+  std::unique_ptr<relay::StsPolicies::Question> question;
+  int open = 1;
   if (hop.mta_sts && hop.host.find('.') != std::string::npos) {
     rules.sts = &policies;
-    const auto question = policies.ask(hop.host, [&](std::optional<relay::StsPolicy> policy) {
-      done = true;
+    ++open;
+    question = policies.ask(hop.host, [&](std::optional<relay::StsPolicy> policy) {
+      --open;
       if (policy)
-        text = concat({"  MTA-STS policy, mode ", to_string(policy->mode), ": hosts ", join(policy->mx, ", "), "\n"});
+        policy_text =
+            concat({"  MTA-STS policy, mode ", to_string(policy->mode), ": hosts ", join(policy->mx, ", "), "\n"});
     });
-    while (!done) (*loop)->run_once(std::chrono::seconds(1));
-    done = false;
   }
   const relay::TargetLookup lookup(**loop, **resolver, hop, rules, [&](relay::Targets targets) {
-    done = true;
+    --open;
     if (!targets) {
       code = targets.error().temporary() ? net::kExitTemporary : net::kExitNoUser;
-      text += concat({"  but: ", targets.error().line(), "\n"});
+      text = concat({"  but: ", targets.error().line(), "\n"});
       return;
     }
     for (const auto& host : *targets)
@@ -96,8 +98,8 @@ std::string hosts_of(const config::Settings& settings, const relay::NextHop& hop
                       hop.by_mx ? concat({", preference ", decimal(host.preference)}) : "", dane_text(host.dane.get()),
                       host.sts == relay::StsPolicy::Mode::enforce ? ", TLS required by MTA-STS" : "", "\n"});
   });
-  while (!done) (*loop)->run_once(std::chrono::seconds(1));
-  return text;
+  while (open > 0) (*loop)->run_once(std::chrono::seconds(1));
+  return policy_text + text;
 }
 
 /// What the rewriting rules make of the sender, and who gets a copy.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "route/router.h"
 
 namespace mail::relay {
 
@@ -10,7 +11,7 @@ namespace {
 
 constexpr std::string_view kVersion = "STSv1";
 constexpr std::int64_t kMostAge = 31557600;  // section 3.2
-constexpr std::size_t kMostNameOctets = 32, kMostDomainOctets = 253, kMostLabelOctets = 63;
+constexpr std::size_t kMostNameOctets = 32;
 
 /// ALPHA / DIGIT, then up to 31 of these and "_", "-", ".".
 bool is_field_name(std::string_view name) {
@@ -44,14 +45,6 @@ std::optional<std::string> id_of(std::string_view record) {
     id = value;
   }
   return id;
-}
-
-bool is_host_name(std::string_view name) {
-  if (name.empty() || name.size() > kMostDomainOctets) return false;
-  return std::ranges::all_of(split(name, '.'), [](std::string_view label) {
-    return !label.empty() && label.size() <= kMostLabelOctets && label.front() != '-' && label.back() != '-' &&
-           std::ranges::all_of(label, [](unsigned char c) { return is_alnum(c) || c == '-' || c == '_'; });
-  });
 }
 
 std::optional<StsPolicy::Mode> mode_of(std::string_view word) {
@@ -114,7 +107,7 @@ Result<StsPolicy> StsPolicy::parse(std::string_view text) {
     for (auto [wanted, to] : {std::pair{"version", &version}, {"mode", &mode}, {"max_age", &max_age}})
       if (name == wanted && !*to) *to = value;
     if (name == "mx") {
-      bad_mx = bad_mx || !is_host_name(value.starts_with("*.") ? value.substr(2) : value);
+      bad_mx = bad_mx || !route::is_host_name(value.starts_with("*.") ? value.substr(2) : value);
       policy.mx.push_back(to_lower(value));
     }
     return true;

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/priority.h"
 #include "base/strings.h"
 
 namespace mail::mda {
@@ -72,9 +73,16 @@ LocalQueue::LocalQueue(const config::Settings& settings, const spool::Spool& spo
 LocalQueue::~LocalQueue() { stop(); }
 
 Status LocalQueue::start(unsigned workers) {
-  settling_thread_ = std::thread([this] { settle_loop(); });
-  threads_.emplace_back([this] { watch(); });
-  for (unsigned i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  // What lies in the box is safe, and its sender has his answer: those who still wait for theirs come first.
+  const auto behind = [this](void (LocalQueue::*loop)()) {
+    return std::thread([this, loop] {
+      give_way();
+      (this->*loop)();
+    });
+  };
+  settling_thread_ = behind(&LocalQueue::settle_loop);
+  threads_.push_back(behind(&LocalQueue::watch));
+  for (unsigned i = 0; i < workers; ++i) threads_.push_back(behind(&LocalQueue::work));
   return {};
 }
 

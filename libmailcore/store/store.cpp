@@ -1,9 +1,9 @@
 #include "store/store.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/priority.h"
 #include "store/file_name.h"
 #include "store/store_impl.h"
 
@@ -182,7 +182,7 @@ std::vector<std::shared_ptr<Mailbox>> StoreImpl::viewed_mailboxes() {
 /// Whoever waits for an answer comes first: this thread is nice, and a mailbox that was just opened is left alone until
 /// its client has had its first answers.
 void StoreImpl::index_ahead() {
-  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+  give_way();
   const auto stopped = [this](std::chrono::milliseconds wait) {
     std::unique_lock lock(pending_mutex_);
     return pending_changed_.wait_for(lock, wait, [this] { return stop_; });

@@ -17,6 +17,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/strings.h"
 #include "base/unique_fd.h"
 #include "net/daemon.h"
@@ -181,6 +182,7 @@ void Supervisor::on_notes() {
   told_ready_ = true;
   log_event(LogLevel::info, "ready", {{"pid", getpid()}, {"children", children_.size()}});
   net::notify_ready();
+  drop_unused_code();  // all that is left to do is to wait
 }
 
 int Supervisor::wait_milliseconds() const {

@@ -1,6 +1,7 @@
 #include "net/service.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/strings.h"
 #include "base/unique_fd.h"
 
@@ -26,6 +28,18 @@ void silence_standard_error() {
   if (none) dup2(none.get(), 2);
 }
 
+constexpr std::chrono::seconds kQuietLook{5};
+constexpr std::chrono::milliseconds kQuiet{50};  // of processor time between two looks
+
+std::chrono::microseconds processor_time() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto of = [](const timeval& time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+  };
+  return of(used.ru_utime) + of(used.ru_stime);
+}
+
 }  // namespace
 
 struct Service::Impl {
@@ -36,6 +50,10 @@ struct Service::Impl {
   std::unordered_map<Loop*, std::unique_ptr<Resolver>> resolvers;
   std::unique_ptr<Server> server;
   std::vector<std::unique_ptr<SignalWatch>> signals;
+  std::unique_ptr<Timer> quiet_look;
+  std::chrono::microseconds used_before{0};
+  bool was_busy = true;  // with the start
+  bool started = false;
   std::vector<std::function<void()>> reloads;
   std::function<void(Task)> stop_work;
   bool stopping = false;
@@ -125,6 +143,18 @@ struct Service::Impl {
       sessions_gone();
   }
 
+  /// What the start and each busy time leave behind goes back to the system once the daemon is quiet.
+  void look_whether_quiet() {
+    const auto used = processor_time();
+    const bool busy = used - std::exchange(used_before, used) > kQuiet;
+    if (busy) was_busy = true;
+    if (busy || !std::exchange(was_busy, false)) return;
+    workers->submit([code_too = !std::exchange(started, true)] {
+      trim_heap();
+      if (code_too) drop_unused_code();
+    });
+  }
+
   void watch_signals() {
     auto& loop = loops->first();
     for (const int signal : {SIGTERM, SIGINT})
@@ -136,6 +166,7 @@ struct Service::Impl {
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Service::~Service() {
+  impl_->quiet_look.reset();
   impl_->signals.clear();
   impl_->workers.reset();  // its jobs may post to loops, so it ends first
   impl_->server.reset();
@@ -177,6 +208,10 @@ int Service::run(Server::Factory factory) {
     impl_->server->start(*impl_->loops, std::move(factory));
   }
   impl_->watch_signals();
+  if (!impl_->inetd) {
+    impl_->quiet_look = std::make_unique<Timer>(impl_->loops->first(), [this] { impl_->look_whether_quiet(); });
+    impl_->quiet_look->repeat(kQuietLook);
+  }
   impl_->loops->first().post([this] {
     std::string addresses;
     if (impl_->server)
@@ -191,6 +226,7 @@ int Service::run(Server::Factory factory) {
 }
 
 void Service::end_sessions() {
+  impl_->quiet_look.reset();
   impl_->signals.clear();
   impl_->workers.reset();
   impl_->server.reset();

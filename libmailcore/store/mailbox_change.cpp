@@ -1,10 +1,10 @@
 // Flags, keywords, expunges, and what is written behind.
-#include <malloc.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/strings.h"
 #include "store/dotlock.h"
 #include "store/file_name.h"
@@ -231,10 +231,8 @@ Status Mailbox::compact_files(bool closing) {
   (void)writing;
   if (!worth()) return {};
   MAIL_CHECK(log_.rewrite(image_));
-#ifdef __GLIBC__
   // A first visit takes far more memory than the mailbox needs from then on.
-  if (log_.snapshot_octets() > kTrimFrom) ::malloc_trim(0);
-#endif
+  if (log_.snapshot_octets() > kTrimFrom) trim_heap();
   // The uid list loses the lines of messages that are gone, when they are many.
   Stamp now;
   stamp_uidlist(place_.folder, now, false);

@@ -1,11 +1,10 @@
 // The backlog: boxes are listed and envelopes read by workers, so that a million of them keep nobody waiting who comes
 // now.
-#include <malloc.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "mta/relay/manager.h"
 
 namespace mail::relay {
@@ -93,7 +92,7 @@ void Manager::read_backlog() {
   backlog_at_ = 0;
   if (read > 0) {
     log_event(LogLevel::info, "queue-read", {{"messages", read}, {"known", known_.size()}});
-    ::malloc_trim(0);  // the list, and what the workers read with
+    trim_heap();  // the list, and what the workers read with
   }
   if (std::exchange(scan_again_, false)) scan();
 }

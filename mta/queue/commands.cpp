@@ -11,6 +11,7 @@
 #include "mta/queue/explain.h"
 #include "mta/queue/trace.h"
 #include "net/daemon.h"
+#include "smtp/path.h"
 #include "spool/nudge.h"
 
 namespace mail::queue {
@@ -41,14 +42,19 @@ struct Selection {
 };
 
 void add_selection(CLI::App& command, Selection& selection) {
+  // A script's variable that is empty by mistake must not select everything.
+  const auto not_empty = [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); };
+  const auto add = [&](const char* name, std::string& to, const char* text) {
+    command.add_option(name, to, text)->check(CLI::Validator(not_empty, ""));
+  };
   command.add_option("id", selection.filter.ids, "Ids of messages");
-  command.add_option("-f,--sender", selection.filter.sender,
-                     "Messages of this sender; * at an end stands for anything, <> is the null sender");
-  command.add_option("-r,--recipient", selection.filter.recipient, "Messages with this recipient");
-  command.add_option("-d,--domain", selection.filter.domain, "Messages with an open recipient in this domain");
-  command.add_option("--older", selection.older, "Messages in the queue for longer than this: 15m, 3h, 2d");
-  command.add_option("--younger", selection.younger, "Messages in the queue for less than this");
-  command.add_option("--state", selection.state, "ready, deferred, held, local or damaged");
+  add("-f,--sender", selection.filter.sender,
+      "Messages of this sender; * at an end stands for anything, <> is the null sender");
+  add("-r,--recipient", selection.filter.recipient, "Messages with this recipient");
+  add("-d,--domain", selection.filter.domain, "Messages with an open recipient in this domain");
+  add("--older", selection.older, "Messages in the queue for longer than this: 15m, 3h, 2d");
+  add("--younger", selection.younger, "Messages in the queue for less than this");
+  add("--state", selection.state, "ready, deferred, held, local or damaged");
 }
 
 struct Context {
@@ -65,8 +71,9 @@ int complain(const std::string& text, int code) {
 }
 
 /// Opens the spool, finds the messages and lets `act` work on them, some hundreds at a time.
-template <class Act>
-int with_entries(Context& c, const std::vector<spool::Box>& boxes, bool must_select, Act act) {
+/// @param before  is called with the spool first
+template <class Before, class Act>
+int with_entries(Context& c, const std::vector<spool::Box>& boxes, bool must_select, Before before, Act act) {
   if (auto mistake = c.selection.understand(); !mistake.empty()) return complain(mistake, net::kExitUsage);
   if (must_select && c.selection.filter.empty() && !c.selection.all)
     return complain("say which messages: ids, --sender, --recipient, --domain, --older, --younger, --state, or --all",
@@ -78,8 +85,11 @@ int with_entries(Context& c, const std::vector<spool::Box>& boxes, bool must_sel
     std::cerr << "mta: " << opened.error().text << "\n";
   auto spool = open_spool(settings->spool.directory);
   if (!spool) return complain(spool.error().text, net::exit_code(spool.error()));
-  const auto done = each_entry(*spool, boxes, c.selection.filter, Clock::system().now(),
-                               [&](const std::vector<Entry>& entries) { act(*spool, entries); });
+  before(*spool);
+  Destinations routes(*settings);
+  const auto done = each_entry(
+      *spool, boxes, c.selection.filter, Clock::system().now(),
+      [&](const std::vector<Entry>& entries) { act(*spool, entries); }, &routes);
   return done ? net::kExitOk : complain(done.error().text, net::kExitTemporary);
 }
 
@@ -90,8 +100,9 @@ template <class Print>
 int print_all(Context& c, const std::vector<spool::Box>& boxes, bool must_select, std::size_t& count,
               std::uint64_t& octets, Print print) {
   const auto now = Clock::system().now();
-  const int code =
-      with_entries(c, boxes, must_select, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+  const int code = with_entries(
+      c, boxes, must_select, [](const spool::Spool&) {},
+      [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
         for (const auto& entry : entries) {
           if (c.json)
             std::cout << (count == 0 ? "[\n" : ",\n") << as_json(entry, now);
@@ -115,7 +126,7 @@ int list(Context& c) {
                              [](const spool::Spool&, const Entry& entry, WallTime now) { return as_text(entry, now); });
   if (code != net::kExitOk || c.json) return code;
   if (count == 0)
-    std::cout << "Mail queue is empty\n";
+    std::cout << (c.selection.filter.empty() ? "Mail queue is empty\n" : "No message of the queue is such a one\n");
   else
     std::cout << "-- " << count << " messages, " << octets << " octets\n";
   return code;
@@ -129,19 +140,39 @@ int show(Context& c) {
   return complain("no such message in the spool; mta trace tells what became of it", net::kExitNoUser);
 }
 
+/// Tells of the ids that were asked for and not found in `boxes` where they are instead.
+/// @return how many these are
+std::size_t complain_of_missing(const Context& c, const spool::Spool& spool, const std::vector<spool::Box>& boxes) {
+  std::size_t missing = 0;
+  for (const auto& text : c.selection.filter.ids) {
+    const auto id = MessageId::parse(text);
+    if (!id || std::ranges::any_of(boxes, [&](spool::Box box) { return spool.exists(box, *id); })) continue;
+    ++missing;
+    std::string where = "no such message in the spool; mta trace tells what became of it";
+    for (const auto box : {Box::queue, Box::hold, Box::local, Box::corrupt})
+      if (spool.exists(box, *id)) where = concat({"nothing to do: it is in ", spool::name_of(box)});
+    complain(concat({text, ": ", where}), net::kExitNoUser);
+  }
+  return missing;
+}
+
 /// @param act  returns how many it has changed, or what stopped it
 template <class Act>
 int change(Context& c, const std::vector<spool::Box>& boxes, std::string_view what, Act act) {
   std::size_t changed = 0, asked = 0;
   int worst = net::kExitOk;
-  const int code = with_entries(c, boxes, true, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
-    asked += entries.size();
-    const Result<std::size_t> count = act(spool, entries);
-    if (count)
-      changed += *count;
-    else
-      worst = complain(count.error().text, net::exit_code(count.error()));
-  });
+  const auto before = [&](const spool::Spool& spool) {
+    if (complain_of_missing(c, spool, boxes) > 0) worst = net::kExitNoUser;
+  };
+  const int code =
+      with_entries(c, boxes, true, before, [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
+        asked += entries.size();
+        const Result<std::size_t> count = act(spool, entries);
+        if (count)
+          changed += *count;
+        else
+          worst = complain(count.error().text, net::exit_code(count.error()));
+      });
   if (code != net::kExitOk) return code;
   if (c.json)
     std::cout << "{\"selected\": " << asked << ", \"changed\": " << changed << "}\n";
@@ -152,6 +183,12 @@ int change(Context& c, const std::vector<spool::Box>& boxes, std::string_view wh
 }
 
 int move_some(Context& c) {
+  const auto address = smtp::parse_mailbox(c.argument);
+  if (!address) return complain(concat({c.argument, " is not an address: ", address.error().text}), net::kExitUsage);
+  const auto settings = c.settings();
+  if (!settings) return net::kExitConfig;
+  if (const auto refusal = Destinations(*settings).refusal(c.argument))
+    return complain(concat({c.argument, " is refused: ", *refusal}), net::kExitNoUser);
   return change(c, {Box::queue, Box::hold}, "moved", [&](const spool::Spool& spool, const std::vector<Entry>& entries) {
     return move(spool, entries, c.argument);
   });
@@ -185,9 +222,10 @@ int trace_one(Context& c) {
   const auto found = trace(log, c.argument);
   for (const auto& line : found.lines) std::cout << line << "\n";
   if (auto spool = open_spool(settings->spool.directory)) {
+    Destinations routes(*settings);
     auto ids = found.ids;
     if (MessageId::parse(c.argument)) ids.insert(c.argument);
-    std::cout << where_now(*spool, ids);
+    std::cout << where_now(*spool, ids, routes);
   }
   return found.lines.empty() ? complain("nothing in " + file + " of " + c.argument, net::kExitNoUser) : net::kExitOk;
 }

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "mta/relay/status_file.h"
+#include "spool/nudge.h"
 
 namespace mail::queue {
 
@@ -23,9 +24,17 @@ bool address_matches(std::string_view pattern, std::string_view address) {
   return iequals(pattern, address);
 }
 
-/// relay.status: destination → what was said last.
-std::map<std::string, std::string, ILess> destinations(const spool::Spool& spool) {
-  std::map<std::string, std::string, ILess> found;
+/// A destination that cannot be reached.
+struct Unreached {
+  std::string reply;
+  WallTime not_before;
+};
+using Reasons = std::map<std::string, Unreached, ILess>;
+
+/// relay.status
+Reasons unreached(const spool::Spool& spool) {
+  Reasons found;
+  const bool runs = spool::relay_runs(spool);  // one that starts waits for nobody yet
   const auto text = read_file_at(concat({spool.path(), "/", relay::kStatusFile}), 64U << 20);
   if (!text) return found;
   for (auto line : split(*text, '\n')) {
@@ -33,7 +42,9 @@ std::map<std::string, std::string, ILess> destinations(const spool::Spool& spool
     std::tie(key, line) = split_once(line, ' ');
     std::tie(count, line) = split_once(line, ' ');
     std::tie(time, line) = split_once(line, ' ');
-    if (auto name = spool::unquote_word(key); name && !line.empty()) found[*name] = line;
+    if (auto name = spool::unquote_word(key); name && !line.empty())
+      found[*name] = {std::string(line),
+                      WallTime(std::chrono::seconds(runs ? parse_decimal<std::int64_t>(time).value_or(0) : 0))};
   }
   return found;
 }
@@ -75,7 +86,6 @@ bool matches(const Filter& filter, const Entry& entry, WallTime now) {
 
 namespace {
 
-using Reasons = std::map<std::string, std::string, ILess>;
 using Place = std::pair<MessageId, spool::Box>;
 
 /// Where the messages are that the filter does not rule out by their ids, oldest first.
@@ -96,7 +106,22 @@ Result<std::vector<Place>> places(const spool::Spool& spool, const std::vector<s
   return found;
 }
 
-std::optional<Entry> read_entry(const spool::Spool& spool, const Place& place, const Reasons& reasons, WallTime now) {
+/// Notes why the destinations of open recipients wait.
+void find_reasons(Entry& entry, const Reasons& reasons, Destinations* routes) {
+  if (reasons.empty()) return;
+  for (const auto& recipient : entry.envelope.recipients) {
+    if (!spool::is_open(recipient.state)) continue;
+    auto found = reasons.find(domain_of(recipient.forward_path));
+    if (found == reasons.end() && routes != nullptr) found = reasons.find(routes->key(entry.envelope, recipient));
+    if (found == reasons.end()) continue;
+    const auto& [reply, not_before] = found->second;
+    if (std::ranges::find(entry.reasons, reply) == entry.reasons.end()) entry.reasons.push_back(reply);
+    entry.destinations_wait = std::min(entry.destinations_wait.value_or(not_before), not_before);
+  }
+}
+
+std::optional<Entry> read_entry(const spool::Spool& spool, const Place& place, const Reasons& reasons, WallTime now,
+                                Destinations* routes) {
   const auto& [id, box] = place;
   Entry entry;
   entry.box = box;
@@ -111,13 +136,10 @@ std::optional<Entry> read_entry(const spool::Spool& spool, const Place& place, c
   if (const auto found = spool.disk().stat(spool.directory(box), id.text()))
     entry.octets = static_cast<std::uint64_t>(found->st_size);
   entry.notes = relay::last_notes(spool::read_log(spool, box, id));
-  for (const auto& recipient : entry.envelope.recipients)
-    if (const auto reason = reasons.find(domain_of(recipient.forward_path));
-        spool::is_open(recipient.state) && reason != reasons.end())
-      entry.reason = reason->second;
+  if (entry.state == State::ready) find_reasons(entry, reasons, routes);
   const auto& e = entry.envelope;
   if (entry.state == State::ready &&
-      (e.next_attempt > now || !entry.reason.empty() || e.hold_until.value_or(WallTime{}) > now))
+      (e.next_attempt > now || !entry.reasons.empty() || e.hold_until.value_or(WallTime{}) > now))
     entry.state = State::deferred;
   return entry;
 }
@@ -125,13 +147,13 @@ std::optional<Entry> read_entry(const spool::Spool& spool, const Place& place, c
 }  // namespace
 
 Status each_entry(const spool::Spool& spool, const std::vector<spool::Box>& boxes, const Filter& filter, WallTime now,
-                  const std::function<void(const std::vector<Entry>&)>& act) {
+                  const std::function<void(const std::vector<Entry>&)>& act, Destinations* routes) {
   constexpr std::size_t kAtOnce = 500;
-  const auto reasons = destinations(spool);
+  const auto reasons = unreached(spool);
   MAIL_TRY(found, places(spool, boxes, filter));
   std::vector<Entry> entries;
   for (const auto& place : found) {
-    auto entry = read_entry(spool, place, reasons, now);
+    auto entry = read_entry(spool, place, reasons, now, routes);
     if (!entry || !matches(filter, *entry, now)) continue;
     entries.push_back(std::move(*entry));
     if (entries.size() < kAtOnce) continue;
@@ -158,9 +180,10 @@ std::string as_text(const Entry& entry, WallTime now) {
   if (e.hold_until && *e.hold_until > now)
     text += concat(
         {"  held until its time in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(*e.hold_until - now))});
-  if (entry.state == State::deferred && e.next_attempt > now)
-    text += concat({"  next in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(e.next_attempt - now)),
-                    ", tried ", decimal(e.attempts)});
+  const auto next = std::max(e.next_attempt, entry.destinations_wait.value_or(WallTime{}));
+  if (entry.state == State::deferred && next > now)
+    text += concat({"  next in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(next - now)),
+                    e.attempts > 0 ? concat({", tried ", decimal(e.attempts)}) : ""});
   text += "\n";
   for (std::size_t i = 0; i < e.recipients.size(); ++i) {
     const auto& recipient = e.recipients[i];
@@ -171,7 +194,7 @@ std::string as_text(const Entry& entry, WallTime now) {
       text += concat({"      ", note->second.host.empty() ? "" : concat({printable(note->second.host), ": "}),
                       printable(note->second.reply), "\n"});
   }
-  if (!entry.reason.empty()) text += concat({"      ", printable(entry.reason), "\n"});
+  for (const auto& reason : entry.reasons) text += concat({"      ", printable(reason), "\n"});
   return text;
 }
 
@@ -184,7 +207,8 @@ std::string in_full(const spool::Spool& spool, const Entry& entry, WallTime now)
   if (!message) return text + message.error().text + "\n";
   const auto header = message->content().substr(0, message->content().find("\r\n\r\n"));
   text += "Header:\n";
-  for (auto line : split(header, '\n')) text += printable(trim(line)) + "\n";
+  for (auto line : split(header, '\n'))
+    text += concat({line.starts_with('\t') || line.starts_with(' ') ? "  " : "", printable(trim(line)), "\n"});
   return text;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mta/queue/destinations.h"
 #include "mta/relay/attempts_log.h"
 #include "spool/reader.h"
 
@@ -31,7 +32,8 @@ struct Entry {
   State state = State::ready;
   std::uint64_t octets = 0;
   std::map<std::size_t, relay::AttemptNote> notes;  ///< Last failure of each recipient.
-  std::string reason;                               ///< Why its destination as a whole waits; empty: unknown.
+  std::vector<std::string> reasons;                 ///< Why its destinations as a whole wait, each once.
+  std::optional<WallTime> destinations_wait;        ///< Until when the first of them does.
 };
 
 /// Which messages a command is for; what is not set does not matter. Addresses match as a whole, or by a part of them
@@ -52,8 +54,9 @@ bool matches(const Filter& filter, const Entry& entry, WallTime now);
 
 /// Calls `act` with the messages of the boxes that match, oldest first, some hundreds at a time: a queue may hold a
 /// million. Those that vanish meanwhile are left out.
+/// @param routes  tells which destination a recipient's mail takes; null: that of his domain
 Status each_entry(const spool::Spool& spool, const std::vector<spool::Box>& boxes, const Filter& filter, WallTime now,
-                  const std::function<void(const std::vector<Entry>&)>& act);
+                  const std::function<void(const std::vector<Entry>&)>& act, Destinations* routes = nullptr);
 
 /// As people read it, and as programs do.
 std::string as_text(const Entry& entry, WallTime now);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -43,11 +44,11 @@ std::string as_json(const Entry& entry, WallTime now) {
                      {"client", e.client_address},
                      {"user", address(e.authenticated_user)},
                      {"attempts", e.attempts},
-                     {"next_attempt", seconds(e.next_attempt)}};
+                     {"next_attempt", seconds(std::max(e.next_attempt, entry.destinations_wait.value_or(WallTime{})))}};
   if (e.priority != 0) one["priority"] = e.priority;
   if (e.hold_until) one["hold_until"] = seconds(*e.hold_until);
   if (e.deliver_by) one["deliver_by"] = seconds(*e.deliver_by);
-  if (!entry.reason.empty()) one["reason"] = printable(entry.reason);
+  if (!entry.reasons.empty()) one["reason"] = printable(join(entry.reasons, "; "));
   one["recipients"] = nlohmann::json::array();
   for (std::size_t i = 0; i < e.recipients.size(); ++i) {
     nlohmann::json r{{"address", address(e.recipients[i].forward_path)}, {"state", state_word(e.recipients[i].state)}};

@@ -57,17 +57,19 @@ Trace trace(std::istream& log, std::string_view wanted) {
   return result;
 }
 
-std::string where_now(const spool::Spool& spool, const std::set<std::string>& ids) {
+std::string where_now(const spool::Spool& spool, const std::set<std::string>& ids, Destinations& routes) {
   std::string text;
   const auto now = Clock::system().now();
   Filter filter;
   filter.ids.assign(ids.begin(), ids.end());
   if (filter.ids.empty()) return text;
-  const auto read = each_entry(spool, {spool::Box::queue, spool::Box::local, spool::Box::hold, spool::Box::corrupt},
-                               filter, now, [&](const std::vector<Entry>& entries) {
-                                 for (const auto& entry : entries)
-                                   text += concat({"in spool/", spool::name_of(entry.box), ": ", as_text(entry, now)});
-                               });
+  const auto read = each_entry(
+      spool, {spool::Box::queue, spool::Box::local, spool::Box::hold, spool::Box::corrupt}, filter, now,
+      [&](const std::vector<Entry>& entries) {
+        for (const auto& entry : entries)
+          text += concat({"in spool/", spool::name_of(entry.box), ": ", as_text(entry, now)});
+      },
+      &routes);
   if (!read) text += read.error().text + "\n";
   return text;
 }

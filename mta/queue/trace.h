@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mta/queue/destinations.h"
 #include "spool/spool.h"
 
 namespace mail::queue {
@@ -17,7 +18,7 @@ struct Trace {
 /// The log is read from its start; lines that name a known id belong to the message, and ids they lead to (as=,
 /// report=, drop=, queued=) belong to it as well.
 Trace trace(std::istream& log, std::string_view wanted);
-/// Where each of the ids is in the spool now.
-std::string where_now(const spool::Spool& spool, const std::set<std::string>& ids);
+/// Where each of the ids is in the spool now, and what it waits for.
+std::string where_now(const spool::Spool& spool, const std::set<std::string>& ids, Destinations& routes);
 
 }  // namespace mail::queue

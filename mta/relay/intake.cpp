@@ -131,12 +131,7 @@ Manager::Sorted Manager::sort(const spool::Envelope& envelope, bool entering) {
     }
     if (!route->expanded && route->targets.size() == 1)
       if (const auto* remote = std::get_if<route::Remote>(&route->targets[0].destination)) {
-        auto hop = next_hop(s_.settings.relay, *remote);
-        // A bounce goes without, where it must (RFC 8689 section 5); a Unix socket leads to no other host.
-        if (envelope.require_tls && !envelope.reverse_path.empty() && hop.unix_path.empty())
-          hop = with_requiretls(std::move(hop));
-        else if (envelope.tls_optional && !envelope.require_tls)
-          hop = without_tls_policy(std::move(hop));
+        auto hop = next_hop_of(s_.settings.relay, *remote, envelope);
         auto& entry = sorted.plain[hop.key];
         if (entry.second.empty()) entry.first = std::move(hop);
         entry.second.push_back(i);

@@ -75,6 +75,15 @@ NextHop with_requiretls(NextHop hop) {
   return hop;
 }
 
+NextHop next_hop_of(const config::Relay& settings, const route::Remote& remote, const spool::Envelope& envelope) {
+  auto hop = next_hop(settings, remote);
+  // A bounce goes without, where it must (RFC 8689 section 5); a Unix socket leads to no other host.
+  if (envelope.require_tls && !envelope.reverse_path.empty() && hop.unix_path.empty())
+    return with_requiretls(std::move(hop));
+  if (envelope.tls_optional && !envelope.require_tls) return without_tls_policy(std::move(hop));
+  return hop;
+}
+
 std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to) {
   for (const auto& source : sources)
     if (const auto ip = IpAddress::parse(source); ip && ip->is_v4() == to.ip.is_v4())

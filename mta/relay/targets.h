@@ -14,6 +14,7 @@
 #include "net/resolver.h"
 #include "route/router.h"
 #include "smtp/reply.h"
+#include "spool/envelope.h"
 
 namespace mail::relay {
 
@@ -59,6 +60,8 @@ NextHop next_hop(const config::Relay& settings, const route::Remote& remote);
 NextHop without_tls_policy(NextHop hop);
 /// The same way for a message with REQUIRETLS, in a queue of its own: what fails here says nothing of other mail.
 NextHop with_requiretls(NextHop hop);
+/// The way of one message there: as next_hop(), with what its envelope says of TLS.
+NextHop next_hop_of(const config::Relay& settings, const route::Remote& remote, const spool::Envelope& envelope);
 /// The first of these addresses that is of the same family as `to`; nothing where there is none.
 std::optional<net::SocketAddress> source_for(const config::Strings& sources, const net::SocketAddress& to);
 

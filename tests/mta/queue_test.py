@@ -112,6 +112,42 @@ class QueueTest(unittest.TestCase):
         self.queue("list", "--older", "soon", code=64)
         self.queue("delete", code=64)  # nothing selected, and not --all
 
+    def test_list_says_what_a_route_that_cannot_be_reached_answered(self):
+        self.start()
+        ids = self.send_four()
+        self.wait(lambda: set(self.listed("--state", "deferred")) == set(ids))
+        self.assertIn("Connection refused", self.queue("list", ids[1]))
+        self.assertRegex(self.queue("list", ids[1]), "next in [0-9]+[mh]")
+        entry = self.listed(ids[2])[ids[2]]
+        self.assertIn("Connection refused", entry["reason"])
+        self.assertGreater(entry["next_attempt"], time.time())
+        self.assertIn("Connection refused", self.queue(ids[0], command="trace").split("in spool/")[1])
+        self.stop_daemon()  # nobody waits now, and what was said last is still worth knowing
+        self.assertIn("Connection refused", self.queue("list", ids[1]))
+        self.assertEqual(self.listed(ids[2])[ids[2]]["next_attempt"], 0)
+
+    def test_what_matches_nothing_is_told(self):
+        self.start()
+        ids = self.send_four()
+        self.assertEqual(self.queue("list", "--older", "1h"), "No message of the queue is such a one\n")
+        self.assertEqual(self.queue("delete", "--domain", "nobody.example"), "0 deleted\n")
+        for option in ("--sender", "--recipient", "--domain", "--older", "--state"):  # a script's empty variable
+            self.queue("delete", option, "", code=64)
+        self.assertEqual(self.queue("delete", ids[0], "65SJBF0760M66DSB", code=67), "1 deleted\n")
+        self.queue("hold", ids[1])
+        for command in ("hold", "retry"):
+            self.queue(command, ids[1], code=67)
+        self.queue("release", ids[1])
+        self.queue("release", ids[1], code=67)
+
+    def test_move_asks_where_to(self):
+        self.start()
+        ids = self.send_four()
+        for address in ("", "u", "u@two words", "<u@alive.example>"):
+            self.queue("move", ids[0], "--to", address, code=64)
+        self.queue("move", ids[0], "--to", "nobody@example.test", code=67)  # would come back at once
+        self.assertEqual(sorted(self.listed()), sorted(ids))
+
     def test_show(self):
         self.start()
         one = self.send("s@client.example", "u@one.example", subject="look at me")

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "message/header.h"
 #include "mta/relay/attempts_log.h"
 #include "mta/relay/manager.h"
 
@@ -11,6 +12,14 @@ namespace mail::relay {
 using spool::RecipientState;
 
 namespace {
+
+/// Whether the message is a report on a delivery itself (RFC 3464 section 2).
+bool is_delivery_report(std::string_view content) {
+  const auto type = message::HeaderFields(content).find("Content-Type");
+  return type && istarts_with(trim(*type), "multipart/report") &&
+         ifind(*type, "delivery-status") != std::string_view::npos;
+}
+
 constexpr auto kNotesSettle = std::chrono::milliseconds(25);  // the done journal syncs so long after a note
 constexpr unsigned kFewRemovals = 50;  // per second: so many are gone at once, and nobody lists what was just sent
 }  // namespace
@@ -213,12 +222,17 @@ void Manager::report(std::shared_ptr<spool::StoredMessage> message, std::vector<
   const auto settings = report_settings();
   if (envelope.reverse_path.empty() && !reports.empty() && reports.front().action == ReportAction::failed) {
     // A bounce that cannot be delivered: the postmaster hears of it, once (RFC 5321 section 6.1).
-    const bool from_postmaster = iequals(reports.front().recipient.forward_path, settings.postmaster);
+    // A report asks that its sender hear nothing (RFC 3461 section 6); the postmaster is somebody else, and without him
+    // nobody would know that the first message was lost.
+    if (is_delivery_report(message->content()))
+      for (auto& failed : reports) failed.recipient.notify = {};
+    const bool silent = iequals(reports.front().recipient.forward_path, settings.postmaster) ||
+                        std::ranges::all_of(reports, [](const auto& r) { return r.recipient.notify.never; });
     log_event(LogLevel::warning, "double-bounce",
               {{"id", envelope.id.text()},
                {"to", reports.front().recipient.forward_path},
-               {"action", from_postmaster ? "dropped" : "postmaster"}});
-    if (from_postmaster) return then(true);
+               {"action", silent ? "dropped" : "postmaster"}});
+    if (silent) return then(true);
     envelope.reverse_path = settings.postmaster;
   }
   std::erase_if(reports, [&](const RecipientReport& r) { return !wants_report(envelope, r.recipient, r.action); });

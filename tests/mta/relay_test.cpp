@@ -88,6 +88,24 @@ TEST_CASE("a bounce to a local sender goes to spool/local; a bounce that bounces
   CHECK(std::ranges::any_of(mail, [](const auto& m) { return m.envelope().recipients[0].user == "postmaster"; }));
 }
 
+TEST_CASE("a report of ours that cannot be delivered reaches the postmaster, though it asks for no report itself") {
+  Sink sink([](const std::string& line) { return line.starts_with("RCPT") ? "550 5.7.1 no" : ""; });
+  Relay relay;
+  relay.route("far.example", sink);
+  relay.start();
+  relay.put({"bob@far.example"}, "carl@far.example");
+  REQUIRE(relay.until([&] { return relay.count(Box::local) == 1 && relay.count(Box::queue) == 0; }));
+  const auto mail = relay.all(Box::local);
+  CHECK(mail[0].envelope().recipients[0].user == "postmaster");
+  CHECK(contains(mail[0].content(), "Final-Recipient: rfc822; carl@far.example"));
+  // What is no report and wants none stays silent.
+  auto silent = relay.envelope("", {"dan@far.example"});
+  silent.recipients[0].notify.never = true;
+  relay.put(silent);
+  REQUIRE(relay.until([&] { return relay.count(Box::queue) == 0; }));
+  CHECK(relay.count(Box::local) == 1);
+}
+
 TEST_CASE("a temporary refusal waits for its time, is noted, and is tried again") {
   int refusals = 1;
   Sink sink([&](const std::string& line) {

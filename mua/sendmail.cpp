@@ -256,6 +256,7 @@ int show_queue(const Context& context) {
                   printable(entry.message.envelope.reverse_path), "> to", to, "\n"}));
   }
   become_mta_queue(context, {"list"});
+  if (entries->empty()) print("Mail queue is empty\n");
   return 0;
 }
 

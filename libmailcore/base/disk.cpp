@@ -68,14 +68,14 @@ class SystemDisk final : public Disk {
   Status close(UniqueFd fd) override { return done(::close(fd.release()), "closing"); }
   Status rename(const Directory& from, const std::string& old_name, const Directory& to,
                 const std::string& new_name) override {
-    return done(::renameat(from.fd(), old_name.c_str(), to.fd(), new_name.c_str()), "renaming", in(from, old_name));
+    return done(::renameat(from.fd(), old_name.c_str(), to.fd(), new_name.c_str()), "renaming", from, old_name);
   }
   Status link(const Directory& from, const std::string& old_name, const Directory& to,
               const std::string& new_name) override {
-    return done(::linkat(from.fd(), old_name.c_str(), to.fd(), new_name.c_str(), 0), "linking", in(from, old_name));
+    return done(::linkat(from.fd(), old_name.c_str(), to.fd(), new_name.c_str(), 0), "linking", from, old_name);
   }
   Status unlink(const Directory& directory, const std::string& name) override {
-    return done(::unlinkat(directory.fd(), name.c_str(), 0), "removing", in(directory, name));
+    return done(::unlinkat(directory.fd(), name.c_str(), 0), "removing", directory, name);
   }
   Status make_directory(const Directory& parent, const std::string& name, mode_t mode) override {
     return done(::mkdirat(parent.fd(), name.c_str(), mode), "making directory", in(parent, name));
@@ -87,6 +87,10 @@ class SystemDisk final : public Disk {
  private:
   static Status done(int returned, std::string_view what, std::string_view where = {}) {
     if (returned != 0) return fail_errno(what, where);
+    return {};
+  }
+  static Status done(int returned, std::string_view what, const Directory& directory, const std::string& name) {
+    if (returned != 0) return fail_errno(what, in(directory, name));
     return {};
   }
 };

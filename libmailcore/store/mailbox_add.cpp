@@ -12,6 +12,7 @@
 #include "store/file_name.h"
 #include "store/mailbox_core.h"
 #include "store/mailbox_pass.h"
+#include "store/parallel.h"
 #include "store/staged_file.h"
 #include "store/uidlist_file.h"
 
@@ -25,7 +26,14 @@ Result<std::shared_ptr<StagedFile>> Mailbox::stage() {
   return std::make_shared<StagedFile>(*context_->disk, shared_from_this(), tmp_, std::move(name), std::move(fd));
 }
 
-Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed) {
+namespace {
+
+/// From so many messages on, a second thread makes names while this one moves files.
+constexpr std::size_t kAheadFrom = 256;
+
+}  // namespace
+
+Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const Leaving& leaving) {
   auto& disk = *context_->disk;
   MAIL_TRY(writing, begin());
   MAIL_TRY(lock, Dotlock::take(disk, place_.folder, std::string(kUidlistLock)));
@@ -36,45 +44,57 @@ Result<UidSet> Mailbox::add(std::vector<Incoming>& incoming, const std::function
     MAIL_CHECK(scan(writing, true));
     look(before, true);
   }
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(context_->clock->now().time_since_epoch()).count();
+  std::vector<std::string> names(incoming.size());
+  std::vector<AddedRow> rows(incoming.size());
+  std::int64_t octets = 0;
+  const auto prepare = [&](std::size_t i) {
+    auto& file = incoming[i];
+    if (file.row.base.empty()) {
+      file.row.base = make_base(context_->settings.host, {}, micros);
+      if (file.row.wire_octets != 0) append_sizes(file.row.base, file.row.file_octets, file.row.wire_octets);
+    }
+    names[i] = file.row.base;
+    append_info(names[i], file.row.flags, file.row.keywords);
+    expect(cur_, names[i]);
+    if (leaving.expected) leaving.expected(file);
+    octets += static_cast<std::int64_t>(file.row.file_octets);
+    rows[i] = file.row;
+  };
   std::size_t placed = 0;
   const auto undo = [&] {
     for (std::size_t i = 0; i < placed; ++i) {
-      std::string name = incoming[i].row.base;
-      append_info(name, incoming[i].row.flags, incoming[i].row.keywords);
-      expect(cur_, name);
+      expect(cur_, names[i]);
       if (incoming[i].link || incoming[i].carried)
-        (void)disk.unlink(cur_, name);
+        (void)disk.unlink(cur_, names[i]);
       else
-        (void)disk.rename(cur_, name, *incoming[i].from, incoming[i].from_name);
+        (void)disk.rename(cur_, names[i], *incoming[i].from, incoming[i].from_name);
     }
   };
-  std::vector<AddedRow> rows;
-  rows.reserve(incoming.size());
-  std::int64_t octets = 0;
-  for (auto& file : incoming) {
-    std::string name = file.row.base;
-    append_info(name, file.row.flags, file.row.keywords);
-    expect(cur_, name);
-    const auto place = [&] {
-      auto done = file.link ? disk.link(*file.from, file.from_name, cur_, name)
-                            : disk.rename(*file.from, file.from_name, cur_, name);
+  Status moved;
+  const auto place = [&](std::size_t i) {
+    auto& file = incoming[i];
+    const auto once = [&] {
+      auto done = file.link ? disk.link(*file.from, file.from_name, cur_, names[i])
+                            : disk.rename(*file.from, file.from_name, cur_, names[i]);
       if (done || done.error().system != EXDEV) return done;
       file.carried = true;
-      return carry(file, name);
+      return carry(file, names[i]);
     };
-    auto moved = place();
-    for (int attempt = 0; attempt < 10 && !moved && moved.error().kind == Error::Kind::not_found && renamed;
+    moved = once();
+    for (int attempt = 0; attempt < 10 && !moved && moved.error().kind == Error::Kind::not_found && leaving.renamed;
          ++attempt) {
-      if (!renamed(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the name follows in a moment
-      moved = place();
+      if (!leaving.renamed(file))
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the name follows in a moment
+      moved = once();
     }
-    if (!moved) {
-      undo();
-      return tl::unexpected(moved.error());
-    }
-    ++placed;
-    octets += static_cast<std::int64_t>(file.row.file_octets);
-    rows.push_back(file.row);
+    if (moved) ++placed;
+    return moved.has_value();
+  };
+  if (!prepared_ahead(incoming.size(), context_->settings.parse_threads, kAheadFrom, prepare, place)) {
+    undo();
+    return tl::unexpected(std::move(moved).error());
   }
   flush_follows_ = true;
   auto uids = give_uids(rows, ListTail{{}, {}, {}, before.list_inode == 0});
@@ -145,6 +165,7 @@ Status Mailbox::flush(const FlushSet& more) {
 }
 
 Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move, const Carrying& how) {
+  const Changing from_here(*this), to_there(to);
   CopyOutcome out;
   const auto micros =
       std::chrono::duration_cast<std::chrono::microseconds>(context_->clock->now().time_since_epoch()).count();
@@ -156,6 +177,10 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
     out.source = {};
     std::shared_lock lock(image_lock_);
     names = image_.keyword_names();
+    std::size_t most = 0;
+    for (const auto& range : uids.ranges())
+      most += image_.lower_bound(range.last) + 1 - image_.lower_bound(range.first);
+    incoming.reserve(most);
     for (const auto& range : uids.ranges()) {
       for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row) {
         if (image_.tombstone(row)) continue;
@@ -173,8 +198,6 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
         // These are numbers in caches that belong to the account.
         file.row.summary = how.elsewhere ? 0 : image_.summary(row);
         file.row.filter = how.elsewhere ? 0 : image_.filter(row);
-        file.row.base = make_base(context_->settings.host, {}, micros);
-        if (file.row.wire_octets != 0) append_sizes(file.row.base, file.row.file_octets, file.row.wire_octets);
         incoming.push_back(std::move(file));
         out.source.add(image_.uid(row));
       }
@@ -205,7 +228,8 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
   };
   if (used != 0) translate();
   // Flags may be on their way into the file names while we move: the name is asked for again.
-  const auto renamed = [&](Incoming& file) {
+  Leaving leaving;
+  leaving.renamed = [&](Incoming& file) {
     std::shared_lock lock(image_lock_);
     const auto row = image_.find(file.source);
     if (!row || image_.tombstone(*row)) return false;
@@ -222,11 +246,8 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
                                                                        [](std::atomic<int>* count) { --*count; });
   Stamp before;
   if (move) look(before);
-  const auto expect_all = [&] {
-    for (const auto& file : incoming) expect(*file.from, file.from_name);
-  };
-  if (move) expect_all();
-  auto added = to.add(incoming, renamed);
+  if (move) leaving.expected = [&](const Incoming& file) { expect(*file.from, file.from_name); };
+  auto added = to.add(incoming, leaving);
   if (!added && added.error().kind == Error::Kind::not_found) {
     // A file had another name by then (another program, or flags written behind): look, and once more.
     moves.reset();  // a look is what is needed now
@@ -234,8 +255,7 @@ Result<CopyOutcome> Mailbox::transfer(const UidSet& uids, Mailbox& to, bool move
     MAIL_CHECK(refresh());
     gather();
     if (used != 0) translate();
-    if (move) expect_all();
-    added = to.add(incoming, renamed);
+    added = to.add(incoming, leaving);
   }
   if (!added) return tl::unexpected(std::move(added).error());
   out.destination = std::move(*added);

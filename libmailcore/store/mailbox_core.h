@@ -65,6 +65,14 @@ struct Incoming {
   AddedRow row;          ///< All but the UID.
 };
 
+/// What the mailbox that messages come from is asked while they are added to another one; each may be empty.
+struct Leaving {
+  /// Where a source is not there: gives it the name it has now, or false.
+  std::function<bool(Incoming&)> renamed;
+  /// Before the source is taken away; perhaps in another thread.
+  std::function<void(const Incoming&)> expected;
+};
+
 /// The messages of one APPEND, for Mailbox::append().
 struct Arrival {
   std::vector<Incoming> incoming;
@@ -134,8 +142,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   // mailbox_add.cpp
   /// Moves or links the files into `cur`, gives UIDs. Not durable before flush(). All or nothing. What was carried from
   /// another file system is still there too: the caller removes it after the flush.
-  /// @param renamed  asked where a source is not there: gives it the name it has now, or false
-  Result<UidSet> add(std::vector<Incoming>& incoming, const std::function<bool(Incoming&)>& renamed = {});
+  /// Who comes without a name (AddedRow::base) gets one here.
+  Result<UidSet> add(std::vector<Incoming>& incoming, const Leaving& leaving = {});
   /// As add() and flush(), together with all others that come at the same time (mailbox_append.cpp). Not there where
   /// that fails.
   Result<UidSet> append(Arrival& arrival);
@@ -177,7 +185,7 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Result<UniqueFd> open_file(Uid uid);
   Status complete(const UidSet& uids, bool sizes_only);
   /// Makes summaries and search filters of at most `most` messages that have none, each message looked at once. Returns
-  /// whether there may be more.
+  /// whether there may be more now.
   Result<bool> index_ahead(std::size_t most);
 
   // For views.
@@ -200,6 +208,17 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::string summary_of(Uid uid, SummaryDepth depth, FilePlace name = {});
   /// Someone waits for messages that are read because the index does not have them: index_ahead() gives way.
   void note_reading() { read_at_ = std::chrono::steady_clock::now().time_since_epoch().count(); }
+  /// Many messages come or go: index_ahead() gives way at once, not only before its next piece.
+  class Changing {
+   public:
+    explicit Changing(Mailbox& mailbox);
+    ~Changing();
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+
+   private:
+    Mailbox& mailbox_;
+  };
   /// Whether it is to give way now; not for ever. For the thread that calls index_ahead().
   bool readers_first();
   /// Puts records into the index.
@@ -294,7 +313,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   std::atomic<std::chrono::steady_clock::rep> read_at_{0};  ///< The last note_reading().
   std::chrono::steady_clock::time_point put_off_since_{};   ///< readers_first() said so since then.
   GroupCommit<Arrival> arrivals_;
-  std::atomic<int> moving_{0};  ///< MOVEs that are taking files away: scan() need not tell of them.
+  std::atomic<int> changing_{0};  ///< See Changing.
+  std::atomic<int> moving_{0};    ///< MOVEs that are taking files away: scan() need not tell of them.
 
   mutable std::mutex views_mutex_;
   std::set<SessionView*> views_;

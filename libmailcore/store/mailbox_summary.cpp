@@ -90,10 +90,20 @@ std::optional<std::string> envelope_of(std::string_view text, bool all) {
 
 }  // namespace
 
+Mailbox::Changing::Changing(Mailbox& mailbox) : mailbox_(mailbox) {
+  ++mailbox_.changing_;
+  mailbox_.note_reading();
+}
+
+Mailbox::Changing::~Changing() {
+  mailbox_.note_reading();
+  --mailbox_.changing_;
+}
+
 bool Mailbox::readers_first() {
   using std::chrono::steady_clock;
   const auto now = steady_clock::now();
-  if (now.time_since_epoch() - steady_clock::duration(read_at_.load()) > kReaderPause) {
+  if (changing_ == 0 && now.time_since_epoch() - steady_clock::duration(read_at_.load()) > kReaderPause) {
     put_off_since_ = {};
     return false;
   }
@@ -173,6 +183,11 @@ Result<bool> Mailbox::index_ahead(std::size_t most) {
   message::Tree tree;
   std::string text;
   for (const auto& item : items) {
+    if (changing_ > 0) {  // the rest in the next round
+      indexed_to_ = static_cast<Uid>(number(item.uid) - 1);
+      more = false;
+      break;
+    }
     const auto file = open_message(item.uid);
     if (!file) continue;  // gone meanwhile
     const auto raw = (*file)->raw();

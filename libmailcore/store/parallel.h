@@ -1,8 +1,10 @@
-// A loop over many independent items, on several threads where there are enough of them.
+// Loops over many items, on several threads where there are enough of them.
 #pragma once
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -33,6 +35,56 @@ void in_parallel(std::size_t count, unsigned threads, std::size_t least, Functio
   for (unsigned t = 1; t < threads; ++t) helpers.emplace_back(work);
   work();
   for (auto& helper : helpers) helper.join();
+}
+
+/// Calls use(i) for 0..count-1 in this thread until one says false, each after prepare(i), which another thread calls
+/// ahead of it where there are at least `least` items. Returns whether all were used; what prepare() throws comes here.
+template <class Prepare, class Use>
+bool prepared_ahead(std::size_t count, unsigned threads, std::size_t least, Prepare&& prepare, Use&& use) {
+  constexpr std::size_t kTold = 32;  // the two meet once for so many
+  if (count < least || threads_of(threads) == 1) {
+    for (std::size_t i = 0; i < count; ++i) {
+      prepare(i);
+      if (!use(i)) return false;
+    }
+    return true;
+  }
+  std::atomic<std::size_t> ready{0};
+  std::atomic<bool> stop{false};
+  std::exception_ptr thrown;
+  std::thread helper([&] {
+    try {
+      for (std::size_t i = 0; i < count && !stop; ++i) {
+        prepare(i);
+        if ((i + 1) % kTold != 0 && i + 1 != count) continue;
+        ready.store(i + 1, std::memory_order_release);
+        ready.notify_one();
+      }
+    } catch (...) {
+      thrown = std::current_exception();
+      ready.store(SIZE_MAX, std::memory_order_release);
+      ready.notify_one();
+    }
+  });
+  struct Ended {
+    std::atomic<bool>& stop;
+    std::thread& helper;
+    ~Ended() { stop = true, helper.join(); }
+  };
+  {
+    const Ended ended{stop, helper};
+    std::size_t there = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      while (there <= i) {
+        ready.wait(there, std::memory_order_acquire);
+        there = ready.load(std::memory_order_acquire);
+      }
+      if (there == SIZE_MAX) break;
+      if (!use(i)) return false;
+    }
+  }
+  if (thrown) std::rethrow_exception(thrown);
+  return true;
 }
 
 }  // namespace mail::store

@@ -337,3 +337,64 @@ TEST_CASE("COPY and MOVE to another file system survive the loss of power, too",
         true);
   }
 }
+
+TEST_CASE("COPY and MOVE of many messages, which two threads work on, are all or nothing", "[crash]") {
+  constexpr int kMessages = 600;
+  auto settings = careful();
+  settings.parse_threads = 2;
+  // The calls that a change makes before its first message are few: the call that fails is one among the messages.
+  for (const bool move : {false, true}) {
+    for (const int among : {20, 500, FaultyDisk::kNever}) {
+      mail::test::TemporaryDirectory dir;
+      const auto maildir = dir / "Maildir";
+      {
+        Bench bench(maildir, settings);
+        REQUIRE(bench.account->create("Other"));
+        bench.select("Other");
+        bench.select();
+      }
+      for (int i = 0; i < kMessages; ++i)
+        write_text(maildir + "/cur/1500000000.M" + std::to_string(100000 + i) + "P1.host:2,S",
+                   simple_message("m" + std::to_string(i)));
+      Bench(maildir, settings).select();
+      int before = 0;
+      {
+        FaultyDisk counting(dir.path().string());
+        Bench bench(maildir, settings, counting);
+        bench.select("Other");
+        bench.select();
+        before = counting.calls();
+      }
+      const auto names = names_in(maildir + "/cur");
+      FaultyDisk disk(dir.path().string(), among == FaultyDisk::kNever ? among : before + among, ENOSPC);
+      Bench bench(maildir, settings, disk);
+      bench.select("Other");
+      const auto view = bench.select();
+      REQUIRE(view->exists() == kMessages);
+      INFO((move ? "MOVE" : "COPY") << ", call " << among);
+      const auto done = move ? view->move(all(), "Other") : view->copy(all(), "Other");
+      CHECK(disk.stopped() == (among != FaultyDisk::kNever));
+      REQUIRE(static_cast<bool>(done) == (among == FaultyDisk::kNever));
+      REQUIRE(view->refresh());
+      view->sync(true);
+      const auto other = bench.select("Other");
+      CHECK(other->exists() == (done ? kMessages : 0));
+      CHECK(view->exists() == (done && move ? 0 : kMessages));
+      if (!done) {
+        CHECK(names_in(maildir + "/cur") == names);
+        CHECK(names_in(maildir + "/.Other/cur").empty());
+        continue;
+      }
+      CHECK(done->source.text() == "1:600");
+      CHECK(done->destination.text() == "1:600");
+      int number_of = 0;
+      other->rows(all(), [&](SequenceNumber, const MessageRow& row) {
+        const auto file = other->open_message(row.uid);
+        REQUIRE(file);
+        CHECK((*file)->wire() == simple_message("m" + std::to_string(number_of++)));
+        CHECK(row.flags == Flags::seen);
+        return true;
+      });
+    }
+  }
+}

@@ -151,7 +151,7 @@ Result<std::vector<Wanted>> look_up(std::vector<imap::FetchAttribute> attributes
     const bool body = attribute.name == "BODY" || attribute.name == "BODY.PEEK";
     const auto* item = find_fetch_item(body && attribute.section ? attribute.name + "[]" : attribute.name);
     if (item == nullptr || item->takes_section != attribute.section.has_value())
-      return fail(Error::Kind::syntax, "Unknown FETCH item");
+      return imap::unknown("FETCH item", attribute.name);
     if (item->body == Body::binary || item->body == Body::binary_size) {
       if (attribute.section->what != imap::Section::Text::all)
         return fail(Error::Kind::syntax, "BINARY takes a part number");

@@ -44,15 +44,21 @@ class Assembly {
   }
 
   std::optional<Completion> add_url(const std::string& text) {
-    const auto url = imap::parse_message_url(text);
+    // Of the selected mailbox, without its name: relative to imap://user@server/mailbox (section 3).
+    const bool of_selected = istarts_with(text, ";UID=") && session_.selected();
+    const auto url = imap::parse_message_url(of_selected ? concat({"/INBOX/", text}) : text);
     // Only what this session may read anyway: nobody's server, nobody's user (section 3).
     if (!url || url->absolute || url->access) return bad_url(text);
     const auto refused = [&](const Error& error) {
       return error.kind == Error::Kind::temporary ? failed(error, "A message cannot be read") : bad_url(text);
     };
-    const auto view = open_readable_url_mailbox(session_, *url);
-    if (!view) return refused(view.error());
-    auto body = open_url_body(**view, *url);
+    std::shared_ptr<store::View> opened;
+    if (!of_selected) {
+      auto view = open_readable_url_mailbox(session_, *url);
+      if (!view) return refused(view.error());
+      opened = std::move(*view);
+    }
+    auto body = open_url_body(of_selected ? session_.view() : *opened, *url);
     if (!body) return refused(body.error());
     if (to_.octets() + body->octets() > most_) return no("[TOOBIG] Message is too big");
     std::string piece;

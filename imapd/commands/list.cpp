@@ -78,7 +78,7 @@ Status take_return(imap::Arguments& arguments, ListRequest& request) {
       continue;
     }
     const auto row = std::ranges::find_if(kReturnOptions, [&](const OptionRow& r) { return iequals(r.name, word); });
-    if (row == kReturnOptions.end()) return fail(Error::Kind::syntax, "Unknown RETURN option");
+    if (row == kReturnOptions.end()) return imap::unknown("RETURN option", word);
     request.*(row->option) = true;
   } while (arguments.take(' '));
   return arguments.close();

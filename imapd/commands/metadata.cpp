@@ -104,6 +104,7 @@ class Response {
     first_ = false;
     imap::append_astring(out, entry);
     out += ' ';
+    if (value && value->find('\0') != std::string::npos) out += '~';  // value = nstring / literal8 (RFC 5464 section 5)
     if (value)
       imap::append_string(out, *value, session_.utf8());
     else

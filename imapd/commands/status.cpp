@@ -48,7 +48,7 @@ Result<StatusItems> take_status_items(imap::Arguments& arguments) {
   StatusItems items;
   for (const auto& word : words) {
     const auto row = std::ranges::find(kStatusItems, word, &StatusItem::name);
-    if (row == kStatusItems.end()) return fail(Error::Kind::syntax, "Unknown STATUS item");
+    if (row == kStatusItems.end()) return imap::unknown("STATUS item", word);
     if (std::ranges::find(items, &*row) == items.end()) items.push_back(&*row);
   }
   return items;

@@ -135,10 +135,15 @@ Completion store_flags(Session& session, imap::Arguments& arguments) {
     if (!part.code.empty()) session.untagged("NO " + part.code + "Not all messages");
     completion = ok("[MODIFIED " + modified(session, outcome->modified) + "] Conditional STORE failed for some");
   }
+  // What another session has expunged keeps its number until the client has heard of it; it has no flags any more
+  // (RFC 2180 section 4.2). An unknown UID is no error (RFC 3501 section 6.4.8).
+  if (!outcome->gone.empty() && !session.uid_command() && completion.kind == Completion::Kind::ok &&
+      outcome->modified.empty())
+    completion = no("[EXPUNGEISSUED] Some messages are gone");
   // Told also of what was as asked for before (RFC 3501 section 6.4.6); what failed UNCHANGEDSINCE keeps its flags.
   if (!what.silent)
-    return session.start(
-        std::make_unique<Report>(difference(what.change.uids, outcome->modified), true, std::move(completion)));
+    return session.start(std::make_unique<Report>(
+        difference(difference(what.change.uids, outcome->modified), outcome->gone), true, std::move(completion)));
   if (!session.enabled().condstore) return completion;
   store::UidSet changed;
   for (const auto uid : outcome->changed) changed.add(uid);

@@ -18,7 +18,13 @@ namespace {
 auto syntax(const char* text) { return fail(Error::Kind::syntax, text); }
 }  // namespace
 
+tl::unexpected<Error> unknown(std::string_view what, std::string_view word) {
+  constexpr std::size_t kShown = 40;  // a line may be long
+  return fail(Error::Kind::syntax, concat({"Unknown ", what, " ", word.substr(0, kShown)}));
+}
+
 Status Arguments::space() {
+  if (cursor_.at_end()) return syntax("More arguments expected");
   if (!cursor_.take(' ')) return syntax("Space expected");
   return {};
 }

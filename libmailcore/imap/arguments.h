@@ -33,6 +33,9 @@ struct DateTime {
   bool operator==(const DateTime&) const = default;
 };
 
+/// A syntax error that names what is not known: "Unknown search key FOO". `word` holds no control characters.
+tl::unexpected<Error> unknown(std::string_view what, std::string_view word);
+
 class Arguments {
  public:
   explicit Arguments(std::string_view octets) : cursor_(octets) {}

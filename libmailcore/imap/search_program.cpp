@@ -125,12 +125,13 @@ class KeyReader {
       key.set = std::move(set);
       return key;
     }
-    MAIL_TRY(word, arguments_.atom());
-    const auto name = to_upper(word);
+    const auto word = arguments_.atom();
+    if (!word) return syntax("Search key expected");
+    const auto name = to_upper(*word);
     if (name == "NOT" || name == "FUZZY") return take_nested(name, depth);
     if (name == "OR") return take_or(depth);
     const auto row = std::ranges::lower_bound(kKeys, name, {}, &KeyRow::name);
-    if (row == kKeys.end() || row->name != name) return syntax("Unknown search key");
+    if (row == kKeys.end() || row->name != name) return unknown("search key", name);
     return take_arguments(*row);
   }
 
@@ -434,7 +435,7 @@ Result<ReturnOptions> take_return_options(Arguments& arguments) {
         continue;
       }
       const auto row = std::ranges::find_if(kOptions, [&](const Row& r) { return iequals(r.name, word); });
-      if (row == kOptions.end()) return syntax("Unknown RETURN option");
+      if (row == kOptions.end()) return unknown("RETURN option", word);
       options.*(row->option) = true;
       if (row->option == &ReturnOptions::update && arguments.peek() == ' ' && arguments.cursor().peek(1) == '(') {
         MAIL_CHECK(arguments.space());
@@ -495,7 +496,7 @@ Result<std::vector<SortKey>> take_sort_keys(Arguments& arguments) {
       continue;
     }
     const auto row = std::ranges::find(kSortKeys, word, &Row::name);
-    if (row == kSortKeys.end()) return syntax("Unknown sort key");
+    if (row == kSortKeys.end()) return unknown("sort key", word);
     if (keys.size() < kSortKeys.size() * 2) keys.push_back({row->by, reverse});
     reverse = false;
   }

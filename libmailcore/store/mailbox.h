@@ -32,6 +32,7 @@ struct FlagChange {
 struct FlagOutcome {
   std::vector<Uid> changed;  ///< Whose flags are different now, ascending.
   UidSet modified;           ///< Failed unchanged_since.
+  UidSet gone;               ///< Expunged meanwhile.
   ModSeq modseq{};           ///< Of the change.
 };
 

@@ -86,10 +86,12 @@ Result<FlagOutcome> Mailbox::store_flags(const FlagChange& change, std::uint64_t
     if (suspect_) MAIL_CHECK(scan(writing));
     MAIL_TRY(keywords, keyword_bits(writing, stored_keywords(change.flags, change.keywords),
                                     change.how != FlagChange::How::remove));
+    std::uint64_t present = 0;
     record::FlagsChanged record{next_modseq(), change.how, change.flags, keywords, false, {}};
     for (const auto& range : change.uids.ranges()) {
       for (auto row = image_.lower_bound(range.first); row < image_.rows() && image_.uid(row) <= range.last; ++row) {
         if (image_.tombstone(row)) continue;
+        ++present;
         const auto uid = image_.uid(row);
         if (change.unchanged_since && image_.modseq(row) > *change.unchanged_since) {
           out.modified.add(uid);
@@ -105,6 +107,11 @@ Result<FlagOutcome> Mailbox::store_flags(const FlagChange& change, std::uint64_t
         out.changed.push_back(uid);
       }
     }
+    if (present < change.uids.count())
+      change.uids.for_each([&](Uid uid) {
+        const auto row = image_.lower_bound(uid);
+        if (row == image_.rows() || image_.uid(row) != uid || image_.tombstone(row)) out.gone.add(uid);
+      });
     out.modseq = image_.modseq_highest;
     if (record.uids.empty()) return out;
     out.modseq = record.modseq;

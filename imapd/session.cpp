@@ -114,6 +114,7 @@ Session::Next Session::run(bool on_worker) {
       if (kind == Completion::Kind::worker) return Next::worker;
       if (kind == Completion::Kind::more) return Next::more;
       updates_.reset();
+      if (answer_) respond(*std::exchange(answer_, std::nullopt));
       continue;
     }
     // What is ready to go out goes before more is done: pipelined commands must not pile up their answers.
@@ -202,6 +203,12 @@ bool Session::settle(Completion completion) {
   }
   if (view_ != nullptr && completion.kind != Kind::bad && tells_changes())
     send_changes(command_ == nullptr || !command_->keeps_numbers || uid_command_);
+  // What a context gains or loses by the command stands before its answer, as the FETCH and EXISTS do that say why
+  // (RFC 5267 section 4.3): a client that has the answer has all of it.
+  if (view_ != nullptr && !contexts_.empty() && !updates_ && (updates_ = contexts_.updates(*this)) != nullptr) {
+    answer_ = std::move(completion);
+    return true;
+  }
   respond(std::move(completion));
   return true;
 }

@@ -237,6 +237,7 @@ class Session {
   std::function<Completion(std::string_view)> on_line_;
   std::function<Completion()> resume_;
   std::optional<Completion> finished_;  // only the news are to be sent before it
+  std::optional<Completion> answer_;    // sent when updates_ are
   std::vector<Result<std::shared_ptr<store::StagedMessage>>> staged_;
   std::optional<bool> literal_to_stage_;  // whether it is synchronizing
   bool staging_ = false;                  // octets of the last of staged_ are coming

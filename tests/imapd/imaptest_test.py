@@ -11,8 +11,6 @@ from alone import SOURCE, Skip, run
 DIFFERENT = {
     "append-binary": "its message has bare line feeds, which a Maildir does not keep apart from CR LF",
     "search-addresses": "wants FROM to find an address without the comments that stand in it; here FROM looks at the decoded text of the field",
-    "search-context-update": "wants ADDTO before the tagged answer of the STORE that causes it; here it follows that answer",
-    "search-context-update2": "the same",
 }
 
 

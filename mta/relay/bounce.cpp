@@ -165,7 +165,9 @@ std::string human_part(const std::vector<RecipientReport>& reports, const Report
     text += concat({"\r\n  <", printable(report.recipient.forward_path), ">\r\n"});
     if (action == ReportAction::failed || action == ReportAction::delayed) {
       const auto words = explain_status(report.status);
-      text += concat({"    What happened: ", words.cause, ".\r\n"});
+      const bool tried_until_the_end = action == ReportAction::failed && report.status.starts_with('4');
+      text += concat({"    What happened: ", words.cause,
+                      tried_until_the_end ? ", until the time for trying ran out" : "", ".\r\n"});
       if (action == ReportAction::failed) text += concat({"    What helps: ", words.remedy, ".\r\n"});
       if (!report.diagnostic.empty())
         text += concat({"    ", report.remote.empty() ? "Details: " : concat({report.remote, " said: "}),

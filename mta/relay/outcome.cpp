@@ -20,6 +20,15 @@ bool is_delivery_report(std::string_view content) {
          ifind(*type, "delivery-status") != std::string_view::npos;
 }
 
+/// What a recipient's failure is reported with when the time is over: the last reply as it was, with its 4 at the front
+/// (RFC 3463 section 2: "sending in the future may be successful"); 5.4.7 where the sender had named the time (RFC
+/// 2852).
+smtp::Reply last_word(const spool::Envelope& envelope, const smtp::Reply& reply) {
+  constexpr std::string_view kAskedFor = "4.4.7";
+  if (!envelope.deliver_by_return || reply.enhanced() != kAskedFor) return reply;
+  return {554, concat({"5", std::string_view(reply.text).substr(1)})};
+}
+
 constexpr auto kNotesSettle = std::chrono::milliseconds(25);  // the done journal syncs so long after a note
 constexpr unsigned kFewRemovals = 50;  // per second: so many are gone at once, and nobody lists what was just sent
 }  // namespace
@@ -53,7 +62,7 @@ void Manager::failed_for_good(Work& work, std::size_t recipient, const std::stri
             {{"id", envelope.id.text()},
              {"to", envelope.recipients[recipient].forward_path},
              {"host", host},
-             {"reply", reply.line()}});
+             {"reply", concat({reply.permanent() ? "" : "given up, last: ", reply.line()})}});
   set_state(work.message, recipient, RecipientState::failed);
 }
 
@@ -89,9 +98,7 @@ void Manager::conclude(std::shared_ptr<Work> work, const std::vector<smtp::Recip
       continue;
     }
     if (given_up(envelope)) {
-      failed_for_good(*work, at, host,
-                      {554, concat({reply.status().empty() ? "4.4.7" : reply.status(),
-                                    " not delivered in time; last: ", reply.line()})});
+      failed_for_good(*work, at, host, last_word(envelope, reply));
       continue;
     }
     (void)spool::append_log(s_.spool, spool::Box::queue, envelope.id,

@@ -1,6 +1,7 @@
 // Failures of many messages at once: a destination that refuses or cannot be reached, and times that run out.
 #include <algorithm>
 
+#include "base/strings.h"
 #include "mta/relay/manager.h"
 
 namespace mail::relay {
@@ -83,7 +84,9 @@ void Manager::meet_deadlines() {
   for (const auto& [d] : destinations_) {
     auto jobs = d->ready.take_if(mine);
     for (auto& job : d->deferred.take_if(mine)) jobs.push_back(job);
-    judge(*d, std::move(jobs), {450, "4.4.7 The time for delivery that was asked for is over"});
+    std::string text = "4.4.7 The time for delivery that was asked for is over";
+    if (d->last_error) text += concat({"; last: ", Words::text(d->last_error, d->key)});
+    judge(*d, std::move(jobs), {450, std::move(text)});
   }
 }
 

@@ -142,6 +142,16 @@ TEST_CASE("a host that is down costs one attempt per destination; then a warning
   CHECK(relay.count(Box::queue) == 5);
   relay.clock.advance(std::chrono::hours(24 * 6));
   REQUIRE(relay.until([&] { return relay.count(Box::local) == 10 && relay.count(Box::queue) == 0; }));
+  // The bounce says what was in the way, and that it was tried for as long as it should (RFC 3463 section 2).
+  int bounces = 0;
+  for (const auto& report : relay.all(Box::local)) {
+    if (!contains(report.content(), "Action: failed")) continue;
+    ++bounces;
+    CHECK(contains(report.content(), "Status: 4.4.1"));
+    CHECK(contains(report.content(), "mail server did not answer, until the time for trying ran out"));
+    CHECK(contains(report.content(), "Diagnostic-Code: x-relais; 451 4.4.1 connect 127.0.0.1:1: Connection refused"));
+  }
+  CHECK(bounces == 5);
 }
 
 TEST_CASE("the next MX is tried when the first is down; a domain that does not exist bounces") {

@@ -117,7 +117,9 @@ TEST_CASE(
   for (const auto& m : relay.all(Box::local)) text += m.content();
   CHECK(contains(text, "Action: failed"));
   CHECK(contains(text, "Action: delayed"));
-  CHECK(contains(text, "4.4.7"));
+  CHECK(contains(text, "Status: 4.4.7"));
+  CHECK(contains(text, "Status: 5.4.7"));
+  CHECK(contains(text, "Connection refused"));
 }
 
 TEST_CASE("FUTURERELEASE: nothing leaves before its time") {

@@ -71,7 +71,8 @@ bool hold_announced(const Settings& settings, const Facts& facts) {
 std::string hold_arguments(const Settings& settings, const Facts&) {
   const auto seconds = std::min(settings.hold_seconds, kLongestHold);
   // The second argument is the latest HOLDUNTIL; the date is checked against the clock by the caller, who has one.
-  return concat({decimal(seconds), " ", settings.hold_until_latest});
+  return concat(
+      {decimal(seconds), " ", settings.hold_until_latest ? settings.hold_until_latest() : "9999-12-31T23:59:59Z"});
 }
 MaybeReply mail_hold_for(std::string_view value, const Settings& settings, const Facts&, MailArguments& to) {
   if (auto done = set_hold_for(to.parameters, value); !done) return bad_value(done.error());

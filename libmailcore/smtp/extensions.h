@@ -2,6 +2,7 @@
 // RCPT parameters come; and what a client read in the EHLO reply of its peer.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,9 +58,8 @@ struct ServerSettings {
   bool verify = false;  ///< VRFY asks the caller; else 252.
   bool expand = false;  ///< EXPN asks the caller; else 502.
   bool etrn = false;
-  std::uint64_t hold_seconds = 0;  ///< FUTURERELEASE up to this many seconds ahead; 0 = off.
-  std::string hold_until_latest =
-      "9999-12-31T23:59:59Z";           ///< Announced; the caller checks HOLDUNTIL against its clock.
+  std::uint64_t hold_seconds = 0;                  ///< FUTURERELEASE up to this many seconds ahead; 0 = off.
+  std::function<std::string()> hold_until_latest;  ///< Announced; the caller has the clock. Empty: any date.
   std::optional<std::uint64_t> by_min;  ///< DELIVERBY with this least time (0 = none announced); nothing = off.
   bool mt_priority = false;
   bool requiretls = false;

@@ -1,8 +1,29 @@
 #include "mta/serve/settings.h"
 
 #include <algorithm>
+#include <cstdio>
+
+#include "base/clock.h"
 
 namespace mail::mta {
+
+namespace {
+
+/// "2026-11-22T03:04:05Z" (RFC 3339)
+std::string utc_text(WallTime time) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  const auto day = std::chrono::floor<std::chrono::days>(second);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(second - day);
+  char text[32];
+  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()));
+  return text;
+}
+
+}  // namespace
 
 std::vector<net::Listen> listeners_of(const config::Settings& settings) {
   std::vector<net::Listen> listeners;
@@ -46,7 +67,10 @@ smtp::ServerSettings session_settings(const config::Settings& settings, Service 
   const sasl::Channel under_tls{.encrypted = true, .tls_exporter = std::string(32, 'x'), .tls_server_end_point = "x"};
   to.auth_under_tls = sasl::announced_mechanisms(policy, under_tls);
   to.auth_in_clear = submission ? sasl::announced_mechanisms(policy, {}) : std::vector<std::string>{};
-  if (submission) to.hold_seconds = static_cast<std::uint64_t>(from.future_release.count());
+  if (submission) {
+    to.hold_seconds = static_cast<std::uint64_t>(from.future_release.count());
+    to.hold_until_latest = [ahead = from.future_release] { return utc_text(Clock::system().now() + ahead); };
+  }
   if (from.deliver_by) to.by_min = 0;
   to.mt_priority = from.priority;
   to.requiretls = from.require_tls;

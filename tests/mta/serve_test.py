@@ -4,6 +4,7 @@
 usage: serve_test.py MTA [unittest arguments]
 """
 import base64
+import datetime
 import os
 import re
 import shutil
@@ -250,6 +251,13 @@ class ServeTest(unittest.TestCase):
         self.assertRegex(talk.say("EHLO 127.0.0.1"), "AUTH .*PLAIN")
         self.assertRegex(talk.say("AUTH PLAIN AGFubgB3cm9uZw=="), "^535 5.7.8")
         self.assertRegex(talk.say("AUTH PLAIN AGFubgBzZWNyZXQ="), "^235")
+        # The latest date that is announced is the latest that is taken.
+        announced = re.search(r"FUTURERELEASE 604800 (\S+)", talk.say("EHLO 127.0.0.1")).group(1)
+        latest = datetime.datetime.fromisoformat(announced.replace("Z", "+00:00"))
+        self.assertAlmostEqual((latest - datetime.datetime.now(datetime.timezone.utc)).total_seconds(), 604800, delta=60)
+        self.assertRegex(talk.say(f"MAIL FROM:<ann@example.test> HOLDUNTIL={announced}"), "^250")
+        talk.say("RSET")
+        self.assertRegex(talk.say(f"MAIL FROM:<ann@example.test> HOLDUNTIL={latest.year + 1}-01-01T00:00:00Z"), "^501 5.5.4 HOLDUNTIL is too far")
         self.assertRegex(talk.say("MAIL FROM:<bob@example.test>"), "^553 5.7.1")
         self.assertRegex(talk.transaction("ann@example.test", ["out@elsewhere.example"], "From: bob@example.test\r\n\r\n")[-1], "^550 5.7.1")
         self.assertRegex(talk.transaction("ann+list@example.test", ["out@elsewhere.example"], "From: Annie <annie@example.test>\r\n\r\nx\r\n")[-1], "^250")

@@ -1,7 +1,9 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <filesystem>
 
+#include "base/id.h"
 #include "base/strings.h"
 #include "mta/relay/sts_policies.h"
 
@@ -9,7 +11,15 @@ namespace mail::relay {
 
 namespace {
 constexpr std::size_t kMostKept = 100000;
-constexpr char kBeingWritten = '~';  // before the name: no domain begins so
+constexpr char kBeingWritten = '~';  // the first of a file's name: no domain begins so
+constexpr std::chrono::hours kNeverWrittenSoLong{1};
+
+/// Whether a file that was being written is what a crash has left: others may be writing theirs just now.
+bool left_behind(const std::string& path) {
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(path, error);
+  return !error && std::filesystem::file_time_type::clock::now() - written > kNeverWrittenSoLong;
+}
 }  // namespace
 
 std::string KeptPolicy::text() const {
@@ -41,7 +51,7 @@ Status StsCache::store(const std::string& domain, const KeptPolicy& kept) const 
     directory = disk_.open_directory(directory_);
   }
   if (!directory) return tl::unexpected(directory.error());
-  const auto name = kBeingWritten + domain;
+  const auto name = kBeingWritten + random_token(16);  // `mta explain` may be keeping the same policy
   MAIL_TRY(file, disk_.open(*directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC));
   MAIL_CHECK(disk_.write(file.get(), kept.text()));
   MAIL_CHECK(disk_.sync_data(file.get()));
@@ -54,8 +64,12 @@ void StsCache::sweep(WallTime now) const {
   std::vector<std::pair<WallTime, std::string>> valid;
   std::vector<std::string> gone;
   (void)disk_.each(*directory, [&](std::string_view name) {
+    if (name.starts_with(kBeingWritten)) {
+      if (left_behind(concat({directory_, "/", name}))) gone.emplace_back(name);
+      return;
+    }
     const auto kept = load(std::string(name));
-    if (kept && kept->valid_at(now) && !name.starts_with(kBeingWritten))
+    if (kept && kept->valid_at(now))
       valid.emplace_back(kept->fetched, name);
     else
       gone.emplace_back(name);

@@ -184,12 +184,16 @@ TEST_CASE("kept policies that are over or damaged are swept away") {
   known.keep("short.example", policy(Mode::enforce, {"a.b"}, kDay));
   known.keep("long.example", policy(Mode::enforce, {"a.b"}));
   std::ofstream(known.temporary / "mta-sts/damaged.example") << "id: 1\nfetched: 18";
-  CHECK(files() == 3);
+  const auto in_use = known.temporary / "mta-sts/~writing", left = known.temporary / "mta-sts/~left";
+  for (const auto& file : {in_use, left}) std::ofstream(file) << "id: 1\n";
+  std::filesystem::last_write_time(left, std::filesystem::file_time_type::clock::now() - std::chrono::hours(2));
+  CHECK(files() == 5);
   CHECK_FALSE(known.ask("damaged.example"));
   known.clock.advance(2 * kDay);
   known.cache.sweep(known.clock.now());
-  CHECK(files() == 1);
+  CHECK(files() == 2);
   CHECK(known.cache.load("long.example"));
+  CHECK(std::filesystem::exists(in_use));  // somebody may be writing it
 }
 
 TEST_CASE("hosts that a policy does not name are passed over; REQUIRETLS wants names that are certain") {

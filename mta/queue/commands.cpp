@@ -41,11 +41,14 @@ struct Selection {
   }
 };
 
+/// A script's variable that is empty by mistake must not select everything.
+CLI::Validator not_empty() {
+  return {[](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, ""};
+}
+
 void add_selection(CLI::App& command, Selection& selection) {
-  // A script's variable that is empty by mistake must not select everything.
-  const auto not_empty = [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); };
   const auto add = [&](const char* name, std::string& to, const char* text) {
-    command.add_option(name, to, text)->check(CLI::Validator(not_empty, ""));
+    command.add_option(name, to, text)->check(not_empty());
   };
   command.add_option("id", selection.filter.ids, "Ids of messages");
   add("-f,--sender", selection.filter.sender,
@@ -117,9 +120,11 @@ int print_all(Context& c, const std::vector<spool::Box>& boxes, bool must_select
 }
 
 int list(Context& c) {
+  // Of what is mda's, only that which did not go through at once is of interest, unless it is asked for.
   const bool elsewhere = !c.selection.state.empty() || !c.selection.filter.ids.empty();
-  const auto boxes =
-      elsewhere ? std::vector{Box::queue, Box::hold, Box::local, Box::corrupt} : std::vector{Box::queue, Box::hold};
+  c.selection.filter.local_deferred = !elsewhere;
+  const auto boxes = elsewhere ? std::vector{Box::queue, Box::hold, Box::local, Box::corrupt}
+                               : std::vector{Box::queue, Box::hold, Box::local};
   std::size_t count = 0;
   std::uint64_t octets = 0;
   const int code = print_all(c, boxes, false, count, octets,
@@ -279,7 +284,7 @@ void add_commands(CLI::App& app, std::function<std::optional<config::Settings>()
   flush_command->add_option("destination", context->argument, "Domain, @domain, or host:port of a route");
   flush_command->add_flag("--json", context->json, "For programs");
   auto* trace_command = add(app, "trace", "The whole life of a message: from the log and the spool", trace_one);
-  trace_command->add_option("what", context->argument, "An id, or an address")->required();
+  trace_command->add_option("what", context->argument, "An id, or an address")->required()->check(not_empty());
   trace_command->add_option("--log", context->log_file, "The log, where [log] target is not a file");
   auto* explain_command = add(app, "explain", "Where mail for an address would go, and why", explain_one);
   explain_command->add_option("address", context->argument, "The address")->required();

@@ -70,6 +70,7 @@ std::optional<State> parse_state(std::string_view word) {
 
 bool matches(const Filter& filter, const Entry& entry, WallTime now) {
   const auto& e = entry.envelope;
+  if (filter.local_deferred && entry.state == State::local && entry.notes.empty()) return false;
   if (!filter.sender.empty() && !address_matches(filter.sender, e.reverse_path)) return false;
   const auto any = [&](auto test) { return std::ranges::any_of(e.recipients, test); };
   if (!filter.recipient.empty() &&

@@ -45,6 +45,7 @@ struct Filter {
   std::string domain;  ///< Of an open recipient.
   std::optional<std::chrono::seconds> older, younger;
   std::optional<State> state;
+  bool local_deferred = false;  ///< Of spool/local only what has been tried in vain.
   bool empty() const {
     return ids.empty() && sender.empty() && recipient.empty() && domain.empty() && !older && !younger && !state;
   }

@@ -68,6 +68,13 @@ class QueueTest(unittest.TestCase):
         self.wait(lambda: os.path.exists(f"{self.server.directory}/spool/queue/{name}"))  # a moment after the 250
         return name
 
+    def send_local(self, recipient):
+        reply = self.talk().transaction("s@client.example", [recipient], "Subject: x\r\n\r\nhello\r\n")[-1]
+        self.assertRegex(reply, "^250 ")
+        name = reply.split()[-1]
+        self.wait(lambda: os.path.exists(f"{self.server.directory}/spool/local/{name}"))
+        return name
+
     def send_four(self):
         """One message to each dead domain; returns when the destination has been found dead."""
         ids = [self.send(f"s{i}@client.example", f"u@{name}.example") for i, name in enumerate(("one", "two", "three", "four"))]
@@ -125,6 +132,17 @@ class QueueTest(unittest.TestCase):
         self.stop_daemon()  # nobody waits now, and what was said last is still worth knowing
         self.assertIn("Connection refused", self.queue("list", ids[1]))
         self.assertEqual(self.listed(ids[2])[ids[2]]["next_attempt"], 0)
+
+    def test_list_has_local_mail_that_waits(self):
+        self.start()
+        one = self.send_local("ann@example.test")
+        local = os.path.join(self.server.directory, "spool", "local")
+        self.assertEqual(self.queue("list"), "Mail queue is empty\n")  # nothing has tried it yet
+        with open(os.path.join(local, one + ".log"), "w") as log:
+            log.write(f"{int(time.time())} 0 - 4.2.2 452 4.2.2 mailbox full\n")
+        self.assertIn("mailbox full", self.queue("list"))
+        self.assertEqual(self.listed()[one]["state"], "local")
+        self.queue("", command="trace", code=64)
 
     def test_what_matches_nothing_is_told(self):
         self.start()

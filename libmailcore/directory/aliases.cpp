@@ -126,9 +126,12 @@ AliasTable AliasTable::parse(std::string_view file, std::vector<AliasProblem>& p
     auto targets = parse_alias_targets(std::string_view(text).substr(colon + 1));
     if (!targets || targets->empty()) {
       problems.push_back({number, targets ? "no target for " + printable(key) : targets.error().text});
+      table.entries_.try_emplace(to_lower(key));
       continue;
     }
-    if (!table.entries_.try_emplace(to_lower(key), std::move(*targets)).second)
+    if (auto& entry = table.entries_[to_lower(key)]; entry.empty())
+      entry = std::move(*targets);
+    else
       problems.push_back({number, concat({printable(key), " is defined twice; the first counts"})});
   }
   return table;

@@ -38,9 +38,10 @@ struct AliasProblem {
 /// A whole aliases file. Keys are lower case: "name", "name@domain" or "@domain".
 class AliasTable {
  public:
-  /// Lines that cannot be understood are left out and told in `problems`; the others count.
+  /// Lines that cannot be understood are told in `problems`; the others count. Where the name is clear and what stands
+  /// behind it is not, the entry is there without targets: its mail waits, for a slip of the pen must not bounce it.
   static AliasTable parse(std::string_view file, std::vector<AliasProblem>& problems);
-  /// nullptr where there is none. `key` must be lower case.
+  /// nullptr where there is none; empty: it cannot be understood. `key` must be lower case.
   const std::vector<AliasTarget>* find(std::string_view key) const;
   std::size_t size() const { return entries_.size(); }
 

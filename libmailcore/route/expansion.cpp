@@ -116,6 +116,8 @@ Status Router::Expansion::add_mailbox_or_else(const Address& address, int depth)
 
 Status Router::Expansion::add_targets(const std::vector<AliasTarget>& targets, const Address& alias, int depth,
                                       bool from_include) {
+  if (targets.empty() && !from_include)
+    return fail(Error::Kind::temporary, concat({"the alias of ", alias.text(), " cannot be understood"}));
   for (const auto& target : targets) {
     if (own_only_ && !is_own(target.kind) && target.kind != AliasTarget::Kind::include &&
         target.kind != AliasTarget::Kind::address)

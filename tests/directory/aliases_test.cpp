@@ -66,8 +66,20 @@ TEST_CASE("what cannot be understood is told with its line, and the rest counts"
   std::vector<int> lines;
   for (const auto& problem : problems) lines.push_back(problem.line);
   CHECK(lines == std::vector<int>{2, 3, 4, 5, 6, 7, 8, 9});
-  CHECK(table.size() == 2);
   CHECK((*table.find("good"))[0].text == "ann");
+  CHECK((*table.find("last"))[0].text == "x");
+  for (const auto* name : {"empty", "rel", "dots", "ctl", "blank"}) {  // there, and nothing that could be used
+    REQUIRE(table.find(name) != nullptr);
+    CHECK(table.find(name)->empty());
+  }
+  CHECK(table.find("no colon here") == nullptr);
+}
+
+TEST_CASE("an entry that can be used counts, wherever the one of that name stands that cannot") {
+  std::vector<AliasProblem> problems;
+  CHECK(AliasTable::parse("a: |prog\na: ann\n", problems).find("a")->size() == 1);
+  CHECK(AliasTable::parse("a: ann\na: |prog\n", problems).find("a")->size() == 1);
+  CHECK(problems.size() == 2);
 }
 
 TEST_CASE("a command becomes an argv list without a shell") {

@@ -188,6 +188,17 @@ TEST_CASE("aliases: lists, details, virtual domains, catch-all") {
   CHECK(f.router->route("deep@example.test")->all_local());
 }
 
+TEST_CASE("mail to an alias that is written wrongly waits, whoever else would take it") {
+  const Fixture fixture("broken: |prog -x\nann: a b\nnothing:\n@example.test: bob\ngroup: bob, broken\n");
+  for (const auto* name : {"broken", "ann", "nothing", "group", "Broken+detail"}) {
+    const auto route = fixture.router->route(concat({name, "@example.test"}));
+    INFO(name);
+    REQUIRE_FALSE(route);
+    CHECK(route.error().kind == Error::Kind::temporary);
+  }
+  CHECK(fixture("other@example.test") == "local bob@example.test -> bob");
+}
+
 TEST_CASE("alias loops and bombs end") {
   std::string file = "a: b\nb: a\nself: self\nchain0: bob\n";
   for (int i = 1; i < 40; ++i) file += concat({"chain", decimal(i), ": chain", decimal(i - 1), "\n"});

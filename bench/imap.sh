@@ -65,12 +65,13 @@ memory() {
   echo "relais: $(((after - before) * 1024 / 1000)) octets a session"
 }
 pop3() {
-  local mode depth
-  for mode in stat retr; do
-    for depth in 1 20; do
-      [ "$mode" = stat ] && [ $depth = 20 ] && continue
-      echo "dovecot $mode depth $depth $("$bin/pop3load" --port 22310 --user md10k --pass pass --mode $mode --pipeline $depth --sessions $([ $mode = stat ] && echo 300 || echo 1))"
-      echo "relais $mode depth $depth $("$bin/pop3load" --port $pop3_port --user md10k --pass pass --mode $mode --pipeline $depth --sessions $([ $mode = stat ] && echo 300 || echo 1))"
+  local round depth
+  echo "dovecot stat $("$bin/pop3load" --port 22310 --user md10k --pass pass --mode stat --sessions 300)"
+  echo "relais stat $("$bin/pop3load" --port $pop3_port --user md10k --pass pass --mode stat --sessions 300)"
+  for depth in 1 20; do
+    for round in $(seq "$rounds"); do
+      echo "dovecot retr depth $depth $("$bin/pop3load" --port 22310 --user md10k --pass pass --mode retr --pipeline $depth)"
+      echo "relais retr depth $depth $("$bin/pop3load" --port $pop3_port --user md10k --pass pass --mode retr --pipeline $depth)"
     done
   done
 }

@@ -157,7 +157,8 @@ void Client::handle(const pop3::Event& event) {
                  // The session has told the peer already; the exchange is over for the directory too.
                  [&](const pop3::SaslCancelled&) { login().respond("*", [](const directory::LoginStep&) {}); },
                  [&](const pop3::Retrieve& e) {
-                   messages_->get(e.index, [this](ReadAhead::Opened file) { retrieved(std::move(file)); });
+                   messages_->get(e.index, e.whole,
+                                  [this](ReadAhead::Fetched message) { retrieved(std::move(message)); });
                  },
                  [&](const pop3::Remove& e) { remove(e.indices); },
                  [&](const pop3::Close&) { connection().close_when_written(); },
@@ -238,14 +239,20 @@ void Client::mailbox_opened(Result<Opened> opened) {
   session_->accept(*mailbox_.snapshot);
 }
 
-void Client::retrieved(ReadAhead::Opened file) {
+void Client::retrieved(ReadAhead::Fetched message) {
+  if (!message.body.empty()) {
+    ++retrieved_;
+    session_->message_whole(std::move(message.body));
+    return pump();
+  }
+  const auto& file = message.file;
   if (!file) {
     if (file.error().kind != Error::Kind::not_found)
       log_event(LogLevel::error, "message_not_read", {{"user", user_}, {"error", file.error().text}});
     session_->refuse(refusal_of(file.error()));
     return pump();
   }
-  file_ = std::move(*file);
+  file_ = *file;
   file_offset_ = 0;
   ++retrieved_;
   session_->message_begins();

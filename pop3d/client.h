@@ -40,7 +40,7 @@ class Client final : public net::Session {
   void open_mailbox(const directory::User& user);
   void refuse_later(pop3::Refusal refusal, std::chrono::milliseconds delay);
   void mailbox_opened(Result<Opened> opened);
-  void retrieved(ReadAhead::Opened file);
+  void retrieved(ReadAhead::Fetched message);
   void send_message();
   void remove(const std::vector<std::size_t>& indices);
   void restart_timeout();

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace mail {
 
@@ -212,6 +213,12 @@ bool is_utf8(std::string_view text) {
 }
 
 bool is_ascii(std::string_view text) {
+  while (text.size() >= sizeof(std::uint64_t)) {
+    std::uint64_t octets = 0;
+    std::memcpy(&octets, text.data(), sizeof octets);
+    if ((octets & 0x8080808080808080) != 0) return false;
+    text.remove_prefix(sizeof octets);
+  }
   return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 

@@ -103,7 +103,9 @@ void append_crlf(std::string& to, std::string_view text, char last, std::uint64_
 }
 
 void append_dotted_crlf(std::string& to, std::string_view text, char last) {
-  append_expanded<true>(to, text, last, bare_lfs(text, last));
+  // Where lines of 32 octets on average have room, counting them would save nothing.
+  const bool room = to.capacity() - to.size() >= text.size() + text.size() / 32;
+  append_expanded<true>(to, text, last, room ? 0 : bare_lfs(text, last));
 }
 
 void append_lf(std::string& to, std::string_view text, bool& pending_cr) {

@@ -63,7 +63,7 @@ struct Commands {
   static void top(Session& s, const Arguments& a) {
     s.retrieving_ = *a.index;
     s.top_lines_ = a.lines;
-    s.await(Retrieve{*a.index});
+    s.await(Retrieve{*a.index, a.lines == MessageWriter::kWhole});
   }
   static void uidl(Session& s, const Arguments& a) {
     if (a.index) return s.reply(true, concat({decimal(*a.index + 1), " ", s.maildrop_->unique_id(*a.index)}));

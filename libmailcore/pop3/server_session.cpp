@@ -270,11 +270,15 @@ void ServerSession::challenge(std::string_view octets) {
   output_ += concat({"+ ", to_base64(octets), "\r\n"});
 }
 
+/// The size is that of LIST; a surrogate header (RFC 6858) makes it a near one, as there.
+void ServerSession::reply_size() {
+  reply(true, concat({decimal(maildrop_->octets(retrieving_)), " ", text(language_, Text::octets)}));
+}
+
 void ServerSession::message_begins() {
   forget_sent();
-  // The size is that of LIST; a surrogate header (RFC 6858) makes it a near one, as there.
   if (top_lines_ == MessageWriter::kWhole)
-    reply(true, concat({decimal(maildrop_->octets(retrieving_)), " ", text(language_, Text::octets)}));
+    reply_size();
   else
     reply(true, text(language_, Text::top));
   writer_.emplace(top_lines_);
@@ -311,6 +315,27 @@ void ServerSession::message_ends() {
   held_header_.clear();
   writer_->finish(output_);
   writer_.reset();
+  awaiting_ = false;
+  event_.reset();
+}
+
+std::optional<std::string> ServerSession::whole_body(std::string_view stored) {
+  constexpr std::size_t kReplyOctets = 128;  // message_whole() puts the reply before it
+  const auto end = header_end(stored);
+  if (needs_surrogate(stored.substr(0, end))) return std::nullopt;
+  std::string body;
+  body.reserve(stored.size() + stored.size() / 32 + kReplyOctets);
+  MessageWriter writer;
+  writer.append(stored, body);
+  writer.finish(body);
+  return body;
+}
+
+void ServerSession::message_whole(std::string body) {
+  forget_sent();
+  reply_size();
+  body.insert(0, output_);
+  output_ = std::move(body);
   awaiting_ = false;
   event_.reset();
 }

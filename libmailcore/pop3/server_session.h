@@ -70,9 +70,10 @@ struct SaslResponse {
 /// The exchange that was begun is over; no answer.
 struct SaslCancelled {};
 /// Answer: message_begins(), then message_octets() until it says false or all is given, then message_ends(); or
-/// refuse().
+/// message_whole(), where it is wanted whole; or refuse().
 struct Retrieve {
   std::size_t index;
+  bool whole = true;  ///< RETR rather than TOP.
 };
 /// QUIT: these messages are removed now. Answer: removed().
 struct Remove {
@@ -121,6 +122,11 @@ class ServerSession {
   /// Stored octets of the message, LF or CRLF. @return false once TOP has enough.
   bool message_octets(std::string_view stored);
   void message_ends();
+  /// The whole of a stored message as RETR sends it after the first line of its reply; nothing where that depends on
+  /// the session (a header with 8-bit text). Of any thread.
+  static std::optional<std::string> whole_body(std::string_view stored);
+  /// @param body  what whole_body() gave
+  void message_whole(std::string body);
   /// Answers Remove. @param all  every message is gone for good (RFC 1939 section 6: -ERR where one is not)
   void removed(bool all);
   /// Ends the session from outside, without update: the reply to no command, then Close.
@@ -138,6 +144,7 @@ class ServerSession {
 
   void reply(bool ok, std::string_view words, std::string_view code = {});
   void reply_text(Text which) { reply(true, text(language_, which)); }
+  void reply_size();
   void error(Text which, std::string_view code = {});
   void close() { state_ = State::closed; }
   bool take_line(std::string_view& line);

@@ -1,5 +1,5 @@
 // The server session under any input: it never crashes, replies are whole lines, and how the input is cut changes
-// nothing.
+// nothing, nor does it whether a message comes in one piece.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -25,6 +25,7 @@ struct Peer {
   TwoMessages maildrop;
   std::string sent;
   bool closed = false;
+  bool in_pieces = false;
 
   void receive(std::string_view octets) {
     session.receive(octets);
@@ -41,8 +42,11 @@ struct Peer {
                      [&](const SaslResponse& e) { decide(e.octets.size()); },
                      [&](const SaslCancelled&) {},
                      [&](const Retrieve& e) {
+                       const std::string_view stored = e.index == 0 ? "A: b\n\n.\n" : "S: \xC3\xA9\n\nx";
+                       auto body = e.whole && !in_pieces ? ServerSession::whole_body(stored) : std::nullopt;
+                       if (body) return session.message_whole(std::move(*body));
                        session.message_begins();
-                       session.message_octets(e.index == 0 ? "A: b\n\n.\n" : "S: \xC3\xA9\n\nx");
+                       session.message_octets(stored);
                        session.message_ends();
                      },
                      [&](const Remove& e) { session.removed(e.indices.size() != 2); },
@@ -59,6 +63,7 @@ struct Peer {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   Peer whole, cut;
+  cut.in_pieces = true;
   whole.receive(input);
   cut.receive({});
   for (std::size_t at = 0; at < size; at += 7) cut.receive(input.substr(at, 7));

@@ -152,6 +152,9 @@ class View {
   // Content.
   virtual Result<std::shared_ptr<MessageFile>> open_message(
       Uid uid) = 0;  ///< [disk] not_found: expunged, and its file is gone.
+  /// The same where the kernel has all of it in memory and it has no more than `most` octets, without waiting for the
+  /// disk; else nothing, and open_message() says why.
+  virtual std::shared_ptr<MessageFile> cached_message(Uid uid, std::size_t most) = 0;
   /// True where all summaries of `uids` are in the index, so that summaries() needs no disk.
   virtual bool has_summaries(const UidSet& uids) const = 0;
   virtual Status complete_summaries(

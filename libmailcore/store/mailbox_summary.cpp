@@ -1,6 +1,8 @@
 // Reading messages, and making what the index keeps of them.
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,6 +44,24 @@ Result<UniqueFd> Mailbox::open_file(Uid uid) {
 Result<std::shared_ptr<MessageFile>> Mailbox::open_message(Uid uid) {
   MAIL_TRY(fd, open_file(uid));
   return MessageFile::open(std::move(fd));
+}
+
+std::shared_ptr<MessageFile> Mailbox::cached_message(Uid uid, std::size_t most) {
+  if (remote_) return nullptr;
+  std::string name;
+  const Directory* directory = &cur_;
+  {
+    std::shared_lock lock(image_lock_);
+    const auto row = image_.find(uid);
+    if (!row || image_.tombstone(*row) || image_.file_octets(*row) > most) return nullptr;
+    name = image_.file_name(*row);
+    if (image_.in_new(*row)) directory = &new_;
+  }
+  open_how how{};
+  how.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
+  how.resolve = RESOLVE_CACHED;
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, directory->fd(), name.c_str(), &how, sizeof how)));
+  return fd ? MessageFile::from_cache(fd.get(), most) : nullptr;
 }
 
 Status Mailbox::keep(record::Known known, const std::vector<std::string_view>& summaries, record::Filters filters,

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,6 +50,19 @@ Result<std::shared_ptr<MessageFile>> MessageFile::open(UniqueFd fd) {
   file->map_ = map;
   file->map_octets_ = octets;
   file->raw_ = {static_cast<const char*>(map), octets};
+  return file;
+}
+
+std::shared_ptr<MessageFile> MessageFile::from_cache(int fd, std::size_t most) {
+  struct stat found {};
+  if (::fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) return nullptr;
+  const auto octets = static_cast<std::size_t>(found.st_size);
+  if (octets > most) return nullptr;
+  std::shared_ptr<MessageFile> file(new MessageFile());
+  file->read_ = std::make_unique_for_overwrite<char[]>(octets);
+  const iovec all{file->read_.get(), octets};
+  if (octets > 0 && ::preadv2(fd, &all, 1, 0, RWF_NOWAIT) != static_cast<ssize_t>(octets)) return nullptr;
+  file->raw_ = {file->read_.get(), octets};
   return file;
 }
 

@@ -18,6 +18,8 @@ class MessageFile {
   explicit MessageFile(std::string octets);  ///< For tests and for what is in memory already.
   /// Takes the descriptor of a regular file; small files are read, large ones mapped.
   static Result<std::shared_ptr<MessageFile>> open(UniqueFd fd);
+  /// Where it has at most `most` octets and the kernel has them all in memory; else nothing. Never waits for the disk.
+  static std::shared_ptr<MessageFile> from_cache(int fd, std::size_t most);
   MessageFile(const MessageFile&) = delete;
   MessageFile& operator=(const MessageFile&) = delete;
   ~MessageFile();

@@ -241,6 +241,10 @@ Status SessionView::complete_sizes(const UidSet& uids) { return mailbox_->comple
 
 Result<std::shared_ptr<MessageFile>> SessionView::open_message(Uid uid) { return mailbox_->open_message(uid); }
 
+std::shared_ptr<MessageFile> SessionView::cached_message(Uid uid, std::size_t most) {
+  return mailbox_->cached_message(uid, most);
+}
+
 bool SessionView::has_summaries(const UidSet& uids) const {
   std::shared_lock lock(mailbox_->image_lock());
   const auto& image = mailbox_->image();

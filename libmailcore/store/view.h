@@ -40,6 +40,7 @@ class SessionView final : public View {
   bool has_sizes(const UidSet& uids) const override;
   Status complete_sizes(const UidSet& uids) override;
   Result<std::shared_ptr<MessageFile>> open_message(Uid uid) override;
+  std::shared_ptr<MessageFile> cached_message(Uid uid, std::size_t most) override;
   bool has_summaries(const UidSet& uids) const override;
   Status complete_summaries(const UidSet& uids) override;
   void summaries(const UidSet& uids,

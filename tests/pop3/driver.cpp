@@ -71,6 +71,10 @@ void Pop3Driver::pump() {
                    [&](const SaslCancelled&) { mechanism_.clear(); },
                    [&](const Retrieve& e) {
                      if (gone.contains(e.index)) return session.refuse(Refusal::gone);
+                     auto body = e.whole && piece_octets >= maildrop.messages[e.index].size()
+                                     ? ServerSession::whole_body(maildrop.messages[e.index])
+                                     : std::nullopt;
+                     if (body) return session.message_whole(std::move(*body));
                      session.message_begins();
                      std::string_view rest = maildrop.messages[e.index];
                      while (!rest.empty() && session.message_octets(rest.substr(0, piece_octets))) {

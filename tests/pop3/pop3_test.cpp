@@ -185,7 +185,16 @@ TEST_CASE("a message is written with CRLF and doubled dots, however it is cut") 
       CHECK(wire(stored, piece) == sent);
       CHECK(wire(stored, piece, 1000) == sent);
     }
+    CHECK(ServerSession::whole_body(stored) == sent);
   }
+}
+
+TEST_CASE("a body of short lines needs more room than was made") {
+  std::string stored = "A: 1\n\n", sent = "A: 1\r\n\r\n";
+  for (int i = 0; i < 5000; ++i) stored += i % 2 == 0 ? "\n" : ".\n", sent += i % 2 == 0 ? "\r\n" : "..\r\n";
+  CHECK(ServerSession::whole_body(stored) == sent + ".\r\n");
+  CHECK_FALSE(ServerSession::whole_body("Subject: \xC3\xA9\n\nx\n"));
+  CHECK(ServerSession::whole_body("Subject: e\n\n\xC3\xA9\n") == "Subject: e\r\n\r\n\xC3\xA9\r\n.\r\n");
 }
 
 TEST_CASE("TOP sends the header, the empty line and so many lines") {

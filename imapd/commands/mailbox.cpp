@@ -1,4 +1,5 @@
 // SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE; CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE.
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -207,6 +208,14 @@ Completion create(Session& session, imap::Arguments& arguments) {
   return ok("CREATE completed");
 }
 
+/// \Noselect: there are mailboxes below the name, and none of that name.
+bool only_a_parent(const Place& place) {
+  const auto all = place.account->list();
+  return all && std::ranges::any_of(*all, [&](const store::MailboxEntry& entry) {
+           return entry.name == place.name && !entry.exists && entry.has_children;
+         });
+}
+
 Completion remove(Session& session, imap::Arguments& arguments) {
   IMAPD_TRY(name, session.mailbox_argument(arguments));
   IMAPD_CHECK(arguments.end());
@@ -214,7 +223,11 @@ Completion remove(Session& session, imap::Arguments& arguments) {
   Place place;
   if (auto refused = resolve(session, name, "x", place)) return std::move(*refused);
   const bool selected = session.selected() && session.selected_name() == name;
-  if (auto removed = place.account->remove(place.name); !removed) return failed(removed.error(), "Not deleted");
+  if (auto removed = place.account->remove(place.name); !removed) {
+    if (removed.error().kind == Error::Kind::not_found && only_a_parent(place))
+      return no("[HASCHILDREN] Not deleted");  // RFC 9051 section 6.3.5
+    return failed(removed.error(), "Not deleted");
+  }
   if (selected) {
     session.close_mailbox();
     session.untagged("OK [CLOSED] The selected mailbox was deleted");

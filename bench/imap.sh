@@ -4,8 +4,11 @@
 # Environment: LAB=DIR (default /var/tmp/relais-lab), ROUNDS=3, BUILD=DIR (a finished release build)
 set -u
 . "$(dirname "$0")/lab.sh"
-trap '"$here/restart.sh" "$LAB/imapd.pid"; lab_stop' EXIT
 sections=${*:-reads mutations login append idle memory pop3}
+for name in $sections; do
+  case $name in reads|mutations|login|append|idle|memory|pop3|large|million) ;; *) echo "imap.sh: no section $name: $(sed -n 3p "$0")" >&2; exit 64 ;; esac
+done
+trap '"$here/restart.sh" "$LAB/imapd.pid"; lab_stop' EXIT
 lab_build
 lab_peers dovecot
 lab_relais

@@ -264,6 +264,7 @@ class Manager final : public Outbound::Owner {
   std::size_t under_way_ = 0;  // parcels and submissions without an answer yet
   Seconds status_written_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  net::WorkerPool readers_{2};  // of the backlog: behind the mail that comes now. Last: its jobs end first
 };
 
 }  // namespace mail::relay

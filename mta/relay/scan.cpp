@@ -1,10 +1,11 @@
-// The backlog: boxes are listed and envelopes read by workers, so that a million of them keep nobody waiting who comes
-// now.
+// The backlog: boxes are listed and envelopes read by workers of their own, which are nice: a million of them keep
+// nobody waiting who comes now.
 #include <algorithm>
 #include <utility>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/priority.h"
 #include "mta/relay/manager.h"
 
 namespace mail::relay {
@@ -49,8 +50,12 @@ void Manager::scan() {
     return;
   }
   scanning_ = true;
-  s_.workers.submit(
-      s_.loop, [&spool = s_.spool] { return list_boxes(spool); },
+  readers_.submit(
+      s_.loop,
+      [&spool = s_.spool] {
+        give_way();
+        return list_boxes(spool);
+      },
       [this, alive = alive_](Listing listing) {
         if (*alive) scanned(std::move(listing));
       });
@@ -103,9 +108,10 @@ void Manager::read_batch(std::vector<CompactId> batch) {
   for (const auto& id : batch) begin_work(id.id());
   using Envelopes = std::vector<Result<spool::Envelope>>;
   auto ids = std::make_shared<const std::vector<CompactId>>(std::move(batch));
-  s_.workers.submit(
+  readers_.submit(
       s_.loop,
       [&spool = s_.spool, ids] {
+        give_way();
         Envelopes envelopes;
         envelopes.reserve(ids->size());
         for (const auto& id : *ids) envelopes.push_back(spool::read_envelope(spool, spool::Box::queue, id.id()));

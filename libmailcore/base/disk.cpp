@@ -78,10 +78,10 @@ class SystemDisk final : public Disk {
     return done(::unlinkat(directory.fd(), name.c_str(), 0), "removing", directory, name);
   }
   Status make_directory(const Directory& parent, const std::string& name, mode_t mode) override {
-    return done(::mkdirat(parent.fd(), name.c_str(), mode), "making directory", in(parent, name));
+    return done(::mkdirat(parent.fd(), name.c_str(), mode), "making directory", parent, name);
   }
   Status remove_directory(const Directory& parent, const std::string& name) override {
-    return done(::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR), "removing directory", in(parent, name));
+    return done(::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR), "removing directory", parent, name);
   }
 
  private:

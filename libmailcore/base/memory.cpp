@@ -23,10 +23,10 @@ void drop_unused_code() {
       const auto& segment = object->dlpi_phdr[i];
       // Writable segments hold data, and what is only read after relocation (PT_GNU_RELRO): those pages are not the
       // file's any more.
-      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0 || segment.p_memsz != segment.p_filesz) continue;
+      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
       const auto begin = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1);
       const auto end = (object->dlpi_addr + segment.p_vaddr + segment.p_memsz) & ~(page - 1);
-      if (end > begin && begin != 0) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+      if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     }
     return 0;
   };

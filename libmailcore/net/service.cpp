@@ -53,7 +53,7 @@ struct Service::Impl {
   std::unique_ptr<Timer> quiet_look;
   std::chrono::microseconds used_before{0};
   bool was_busy = true;  // with the start
-  bool started = false;
+  bool code_dropped = false;
   std::vector<std::function<void()>> reloads;
   std::function<void(Task)> stop_work;
   bool stopping = false;
@@ -149,7 +149,7 @@ struct Service::Impl {
     const bool busy = used - std::exchange(used_before, used) > kQuiet;
     if (busy) was_busy = true;
     if (busy || !std::exchange(was_busy, false)) return;
-    workers->submit([code_too = !std::exchange(started, true)] {
+    workers->submit([code_too = !std::exchange(code_dropped, true)] {
       trim_heap();
       if (code_too) drop_unused_code();
     });
@@ -166,10 +166,7 @@ struct Service::Impl {
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Service::~Service() {
-  impl_->quiet_look.reset();
-  impl_->signals.clear();
-  impl_->workers.reset();  // its jobs may post to loops, so it ends first
-  impl_->server.reset();
+  end_sessions();
   impl_->resolvers.clear();
 }
 
@@ -228,7 +225,7 @@ int Service::run(Server::Factory factory) {
 void Service::end_sessions() {
   impl_->quiet_look.reset();
   impl_->signals.clear();
-  impl_->workers.reset();
+  impl_->workers.reset();  // its jobs may post to loops, so it ends first
   impl_->server.reset();
 }
 

@@ -183,6 +183,8 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   // mailbox_summary.cpp
   Result<std::shared_ptr<MessageFile>> open_message(Uid uid);
   std::shared_ptr<MessageFile> cached_message(Uid uid, std::size_t most);  ///< As View::cached_message().
+  /// What the message's file is called now, and its directory; nothing for what is expunged.
+  std::optional<std::pair<const Directory*, std::string>> file_of(Uid uid) const;
   Result<UniqueFd> open_file(Uid uid);
   Status complete(const UidSet& uids, bool sizes_only);
   /// Makes summaries and search filters of at most `most` messages that have none, each message looked at once. Returns

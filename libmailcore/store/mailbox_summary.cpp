@@ -22,18 +22,18 @@
 
 namespace mail::store {
 
+std::optional<std::pair<const Directory*, std::string>> Mailbox::file_of(Uid uid) const {
+  std::shared_lock lock(image_lock_);
+  const auto row = image_.find(uid);
+  if (!row || image_.tombstone(*row)) return std::nullopt;
+  return std::pair(image_.in_new(*row) ? &new_ : &cur_, image_.file_name(*row));
+}
+
 Result<UniqueFd> Mailbox::open_file(Uid uid) {
   for (int attempt = 0; attempt < 3; ++attempt) {
-    std::string name;
-    bool in_new = false;
-    {
-      std::shared_lock lock(image_lock_);
-      const auto row = image_.find(uid);
-      if (!row || image_.tombstone(*row)) return fail(Error::Kind::not_found, "the message is expunged");
-      name = image_.file_name(*row);
-      in_new = image_.in_new(*row);
-    }
-    auto fd = context_->disk->open(in_new ? new_ : cur_, name, O_RDONLY | O_NONBLOCK);
+    const auto file = file_of(uid);
+    if (!file) return fail(Error::Kind::not_found, "the message is expunged");
+    auto fd = context_->disk->open(*file->first, file->second, O_RDONLY | O_NONBLOCK);
     if (fd || fd.error().kind != Error::Kind::not_found) return fd;
     suspect_ = true;  // renamed by another program, or by our own writing behind while we looked
     if (attempt > 0) MAIL_CHECK(refresh());
@@ -48,19 +48,13 @@ Result<std::shared_ptr<MessageFile>> Mailbox::open_message(Uid uid) {
 
 std::shared_ptr<MessageFile> Mailbox::cached_message(Uid uid, std::size_t most) {
   if (remote_) return nullptr;
-  std::string name;
-  const Directory* directory = &cur_;
-  {
-    std::shared_lock lock(image_lock_);
-    const auto row = image_.find(uid);
-    if (!row || image_.tombstone(*row) || image_.file_octets(*row) > most) return nullptr;
-    name = image_.file_name(*row);
-    if (image_.in_new(*row)) directory = &new_;
-  }
+  const auto file = file_of(uid);
+  if (!file) return nullptr;
   open_how how{};
   how.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
   how.resolve = RESOLVE_CACHED;
-  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, directory->fd(), name.c_str(), &how, sizeof how)));
+  const UniqueFd fd(
+      static_cast<int>(::syscall(SYS_openat2, file->first->fd(), file->second.c_str(), &how, sizeof how)));
   return fd ? MessageFile::from_cache(fd.get(), most) : nullptr;
 }
 

@@ -181,7 +181,7 @@ std::string as_text(const Entry& entry, WallTime now) {
   if (e.hold_until && *e.hold_until > now)
     text += concat(
         {"  held until its time in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(*e.hold_until - now))});
-  const auto next = std::max(e.next_attempt, entry.destinations_wait.value_or(WallTime{}));
+  const auto next = entry.next_attempt();
   if (entry.state == State::deferred && next > now)
     text += concat({"  next in ", age_text(std::chrono::duration_cast<std::chrono::seconds>(next - now)),
                     e.attempts > 0 ? concat({", tried ", decimal(e.attempts)}) : ""});

@@ -1,5 +1,6 @@
 // What `mta queue` sees of a spool: read from its files alone, so it is right whether the relay runs or not.
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -34,6 +35,8 @@ struct Entry {
   std::map<std::size_t, relay::AttemptNote> notes;  ///< Last failure of each recipient.
   std::vector<std::string> reasons;                 ///< Why its destinations as a whole wait, each once.
   std::optional<WallTime> destinations_wait;        ///< Until when the first of them does.
+  /// When it is tried next, as far as is known; in the past: now.
+  WallTime next_attempt() const { return std::max(envelope.next_attempt, destinations_wait.value_or(WallTime{})); }
 };
 
 /// Which messages a command is for; what is not set does not matter. Addresses match as a whole, or by a part of them

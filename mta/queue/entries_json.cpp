@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -44,7 +43,7 @@ std::string as_json(const Entry& entry, WallTime now) {
                      {"client", e.client_address},
                      {"user", address(e.authenticated_user)},
                      {"attempts", e.attempts},
-                     {"next_attempt", seconds(std::max(e.next_attempt, entry.destinations_wait.value_or(WallTime{})))}};
+                     {"next_attempt", seconds(entry.next_attempt())}};
   if (e.priority != 0) one["priority"] = e.priority;
   if (e.hold_until) one["hold_until"] = seconds(*e.hold_until);
   if (e.deliver_by) one["deliver_by"] = seconds(*e.deliver_by);

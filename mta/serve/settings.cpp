@@ -1,7 +1,7 @@
 #include "mta/serve/settings.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <ctime>
 
 #include "base/clock.h"
 
@@ -11,16 +11,11 @@ namespace {
 
 /// "2026-11-22T03:04:05Z" (RFC 3339)
 std::string utc_text(WallTime time) {
-  const auto second = std::chrono::floor<std::chrono::seconds>(time);
-  const auto day = std::chrono::floor<std::chrono::days>(second);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(second - day);
+  const auto seconds = WallTime::clock::to_time_t(time);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
   char text[32];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-                static_cast<int>(clock.seconds().count()));
-  return text;
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
 }
 
 }  // namespace
